@@ -1,0 +1,78 @@
+"""Files and folders that are either there in full or not there at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+
+
+def _sync_folder(path: Path) -> None:
+    """Makes the rename itself durable, where the system can open a folder."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Opens a temporary file beside :obj:`path` and renames it to :obj:`path` at the end.
+
+    If the block raises, the temporary file is removed and :obj:`path` stays as it was.
+
+    Args:
+        path (str or PathLike): The file to write. Its folder needs to exist.
+        mode (str): :obj:`"w"` for UTF-8 text with plain line feeds, or :obj:`"wb"`.
+            (default: :obj:`"w"`)
+
+    Raises:
+        ValueError: If :obj:`mode` is neither.
+    """
+    if mode not in ("w", "wb"):
+        raise ValueError(f"'mode' needs to be 'w' or 'wb' (got '{mode}')")
+    path = Path(path)
+    temporary = _temporary(path)
+    text = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with open(temporary, mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a temporary folder beside :obj:`path` and renames it to :obj:`path` at the end.
+
+    If the block raises, the temporary folder is removed and :obj:`path` does not appear.
+
+    Args:
+        path (str or PathLike): The folder to make. Its parent needs to exist.
+
+    Raises:
+        FileExistsError: If :obj:`path` exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"'{path}' exists")
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
