@@ -1,0 +1,154 @@
+"""Hits@k, MRR, MR and the evaluation of an alignment in both directions."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_mmea.metrics.ranks import Candidates, candidate_axes, link_ranks
+
+HITS_AT = (1, 5, 10)
+DIRECTIONS = ("source_to_target", "target_to_source")
+
+
+def hits_at_k(ranks: Tensor, k: int) -> float:
+    """Computes the fraction of links whose rank is at most ``k``, in [0, 1], higher is better.
+
+    Args:
+        ranks (torch.Tensor): Ranks from 1 :math:`(L)`.
+        k (int): Length of the list of answers that is looked at.
+
+    Raises:
+        ValueError: If there are no ranks or ``k`` is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"'k' needs to be at least 1 (got {k})")
+    return float((_checked(ranks) <= k).double().mean())
+
+
+def mean_reciprocal_rank(ranks: Tensor) -> float:
+    """Computes the mean of ``1 / rank`` over all links, in (0, 1], higher is better.
+
+    Raises:
+        ValueError: If there are no ranks.
+    """
+    return float(_checked(ranks).double().reciprocal().mean())
+
+
+def mean_rank(ranks: Tensor) -> float:
+    """Computes the mean rank over all links, at least 1, lower is better.
+
+    Raises:
+        ValueError: If there are no ranks.
+    """
+    return float(_checked(ranks).double().mean())
+
+
+class AlignmentMetric:
+    """Gathers Hits@1/5/10, MRR and MR of both directions over batches of links.
+
+    .. code-block:: python
+
+        metric = AlignmentMetric()
+        for links in batches:
+            metric.update(*link_ranks(x_s, x_t, links, candidates="all"))
+        metric.compute()["mean"]["hits@1"]
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all ranks."""
+        self._ranks: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def update(self, ranks_s2t: Tensor, ranks_t2s: Tensor) -> None:
+        """Adds the ranks of some links, as :func:`link_ranks` returns them.
+
+        Raises:
+            ValueError: If the two directions do not have one rank a link each.
+        """
+        if ranks_s2t.dim() != 1 or ranks_s2t.shape != ranks_t2s.shape:
+            raise ValueError(
+                f"both directions need one rank a link "
+                f"(got shapes {list(ranks_s2t.shape)} and {list(ranks_t2s.shape)})"
+            )
+        for seen, ranks in zip(self._ranks, (ranks_s2t, ranks_t2s), strict=True):
+            seen.append(ranks.detach().cpu())
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Returns the metrics of ``source_to_target``, ``target_to_source`` and their ``mean``.
+
+        Raises:
+            ValueError: If no ranks have been added.
+        """
+        result = {}
+        for direction, seen in zip(DIRECTIONS, self._ranks, strict=True):
+            ranks = torch.cat(seen) if seen else torch.empty(0)
+            result[direction] = {f"hits@{k}": hits_at_k(ranks, k) for k in HITS_AT}
+            result[direction]["mrr"] = mean_reciprocal_rank(ranks)
+            result[direction]["mr"] = mean_rank(ranks)
+        forth, back = (result[direction] for direction in DIRECTIONS)
+        result["mean"] = {name: (forth[name] + back[name]) / 2 for name in forth}
+        return result
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(num_links={sum(r.numel() for r in self._ranks[0])})"
+
+
+def evaluate_alignment(
+    x_s: Tensor,
+    x_t: Tensor,
+    links: Tensor,
+    candidates: Candidates = "test",
+    csls_k: int = 10,
+    matching: str = "none",
+    chunk_size: int = 1024,
+) -> dict[str, Any]:
+    ranks = link_ranks(x_s, x_t, links, candidates, csls_k, chunk_size)
+    metric = AlignmentMetric()
+    metric.update(*ranks)
+    return {
+        "candidates": candidates if isinstance(candidates, str) else "given",
+        "csls_k": csls_k,
+        "matching": matching,
+        "num_links": links.size(1),
+        **metric.compute(),
+    }
+
+
+def pseudo_label_precision(pairs: Tensor, gold_links: Tensor) -> dict[str, Any]:
+    """Compares predicted pairs with the known links.
+
+    A pair of two entities without any known link can be neither right nor wrong, so precision
+    is taken over the pairs of which at least one entity has a known link.
+
+    Args:
+        pairs (torch.Tensor): Predicted source and target ids :math:`(2, P)`.
+        gold_links (torch.Tensor): Known source and target ids :math:`(2, A)`.
+
+    Returns:
+        dict: ``num`` pairs, ``num_known`` of them that can be judged, ``num_correct``, and
+        ``precision`` (``num_correct / num_known``, None where nothing can be judged).
+    """
+    for name, index in (("pairs", pairs), ("gold_links", gold_links)):
+        if index.dim() != 2 or index.size(0) != 2:
+            raise ValueError(f"'{name}' needs shape [2, P] (got {list(index.shape)})")
+    known = torch.isin(pairs[0], gold_links[0]) | torch.isin(pairs[1], gold_links[1])
+    width = 1 + max(
+        (int(index[1].max()) for index in (pairs, gold_links) if index.numel()), default=0
+    )
+    correct = torch.isin(pairs[0] * width + pairs[1], gold_links[0] * width + gold_links[1])
+    num_known, num_correct = int(known.sum()), int(correct.sum())
+    return {
+        "num": pairs.size(1),
+        "num_known": num_known,
+        "num_correct": num_correct,
+        "precision": num_correct / num_known if num_known else None,
+    }
+
+
+def _checked(ranks: Tensor) -> Tensor:
+    if ranks.numel() == 0:
+        raise ValueError("there needs to be at least one rank (got none)")
+    return ranks
