@@ -1,0 +1,48 @@
+"""Checks and reductions that the losses over pairs of rows share."""
+
+import torch
+from torch import Tensor
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Returns the rows scaled to length one; zero rows stay zero and pass a finite gradient.
+
+    Half precision is raised to single: losses need the digits.
+    """
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / norm.masked_fill(norm == 0, 1.0)
+
+
+def check_pairs(x_s: Tensor, x_t: Tensor, **per_pair: Tensor | None) -> None:
+    """Raises :class:`ValueError` unless both sides are ``[B, D]`` and the rest ``[B]``."""
+    if x_s.dim() != 2 or x_s.size() != x_t.size():
+        raise ValueError(
+            f"'x_s' and 'x_t' need to have the same shape [B, D] "
+            f"(got {list(x_s.size())} and {list(x_t.size())})"
+        )
+    for name, value in per_pair.items():
+        if value is not None and value.size() != x_s.size()[:1]:
+            raise ValueError(
+                f"'{name}' needs to have shape [{x_s.size(0)}] (got {list(value.size())})"
+            )
+
+
+def check_positive(**values: float) -> None:
+    """Raises :class:`ValueError` for the first value that is not a positive number."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"'{name}' needs to be positive (got {value})")
+
+
+def pair_share(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Returns the share ``[B]`` of each row of :obj:`x` in a (weighted) mean.
+
+    The shares add up to one, or are all zero where there is no weight at all.
+    """
+    if weight is None:
+        return x.new_full((x.size(0),), 1 / max(x.size(0), 1))
+    weight = weight.detach().to(x.dtype)
+    total = weight.sum()
+    return weight / total.masked_fill(total == 0, 1.0)
