@@ -1,0 +1,28 @@
+"""Pairs of graphs: building, checking, splitting, changing."""
+
+from pyg_mmea.data.alignment import make_pair
+from pyg_mmea.data.alignment_data import AlignmentData
+from pyg_mmea.data.features import attribute_bag, relation_bag
+from pyg_mmea.data.layout import FolderPair, read_folder
+from pyg_mmea.data.pickles import FeatureTable, load_features
+from pyg_mmea.data.split import split_anchors, split_seeds
+from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.data.transforms import DropModality, HideAnchors
+from pyg_mmea.data.validate import validate
+
+__all__ = [
+    "AlignmentData",
+    "DropModality",
+    "FeatureTable",
+    "FolderPair",
+    "GraphTables",
+    "HideAnchors",
+    "attribute_bag",
+    "load_features",
+    "make_pair",
+    "read_folder",
+    "relation_bag",
+    "split_anchors",
+    "split_seeds",
+    "validate",
+]

@@ -1,0 +1,8 @@
+"""Datasets: pairs of graphs with known links."""
+
+from pyg_mmea.datasets.base import AlignmentDataset
+from pyg_mmea.datasets.dbp15k import DBP15K
+from pyg_mmea.datasets.folder import AlignmentFolder
+from pyg_mmea.datasets.rsn15k import RSN15K
+
+__all__ = ["DBP15K", "RSN15K", "AlignmentDataset", "AlignmentFolder"]

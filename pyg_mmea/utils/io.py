@@ -1,5 +1,6 @@
 """Files and folders that are either there in full or not there at all."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -76,3 +77,15 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """Where things made from read-only data are kept: :obj:`$PYG_MMEA_CACHE`, by default
+    :obj:`~/.cache/pyg_mmea`.
+    """
+    return Path(os.environ.get("PYG_MMEA_CACHE") or Path.home() / ".cache" / "pyg_mmea")
+
+
+def fingerprint(*parts: object) -> str:
+    """A short hash of the :func:`repr` of :obj:`parts`, for names in a cache."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]

@@ -1,0 +1,161 @@
+"""The one place where two graphs and their links become a pair."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_mmea.data.alignment_data import AlignmentData
+from pyg_mmea.data.features import attribute_bag, bag_mask, relation_bag
+from pyg_mmea.data.split import Masks, split_anchors
+from pyg_mmea.data.tables import Features, GraphTables
+from pyg_mmea.data.validate import validate
+from pyg_mmea.data.verbalize import attribute_text, relation_text
+from pyg_mmea.errors import DataError
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, Modality
+
+# Names, texts and literal values give the answer away, so they need to be asked for.
+_AUTO = (Modality.RELATION, Modality.ATTRIBUTE, Modality.IMAGE)
+_FEATURES = tuple(modality for modality in Modality if modality != Modality.STRUCTURE)
+
+
+def parse_features(features: str | Iterable[str]) -> list[Modality] | None:
+    """Checks the argument :obj:`features`; :obj:`None` stands for :obj:`"auto"`.
+
+    Raises:
+        ValueError: If a name is no modality with features.
+    """
+    if features == "auto":
+        return None
+    names = [features] if isinstance(features, str) else list(features)
+    for name in names:
+        if name not in list(_FEATURES):
+            known = ", ".join(["auto", *_FEATURES])
+            raise ValueError(f"'features' needs to be among {known} (got '{name}')")
+    return [modality for modality in _FEATURES if modality in names]
+
+
+def _has(graph: GraphTables, modality: Modality) -> bool:
+    if modality in graph.features:
+        return True
+    return {
+        Modality.RELATION: len(graph.triples) > 0,
+        Modality.ATTRIBUTE: len(graph.attributes) > 0,
+        Modality.IMAGE: graph.image_path is not None and any(graph.image_path),
+        Modality.NAME: graph.name is not None,
+        Modality.RELATION_TEXT: len(graph.triples) > 0,
+        Modality.ATTRIBUTE_TEXT: len(graph.attribute_triples) > 0,
+    }[modality]
+
+
+def _encode(
+    graph: GraphTables, modality: Modality, image_encoder: str, text_encoder: str
+) -> Features:
+    if modality == Modality.IMAGE:
+        from pyg_mmea.data.images import encode_images
+
+        return encode_images(graph.image_path or [None] * graph.num_entities, image_encoder)
+    if modality == Modality.NAME:
+        from pyg_mmea.data.text import encode_texts
+
+        names = graph.name or [""] * graph.num_entities
+        return encode_texts([name or None for name in names], text_encoder)
+    if modality == Modality.RELATION_TEXT:
+        return relation_text(graph, text_encoder)
+    return attribute_text(graph, text_encoder)
+
+
+def _add_features(
+    data: AlignmentData,
+    graphs: tuple[GraphTables, GraphTables],
+    modality: Modality,
+    image_encoder: str,
+    text_encoder: str,
+) -> None:
+    ready = [modality in graph.features for graph in graphs]
+    if any(ready) and not all(ready):
+        raise DataError(f"Ready-made '{modality}' features are given for one graph only")
+    both: list[Features]
+    if all(ready):
+        both = [graph.features[modality] for graph in graphs]
+    elif modality in (Modality.RELATION, Modality.ATTRIBUTE):
+        make = relation_bag if modality == Modality.RELATION else attribute_bag
+        *bags, vocabulary = make(*graphs)
+        data[f"{modality}_vocabulary"] = vocabulary
+        both = [(bag, bag_mask(bag)) for bag in bags]
+    else:
+        both = [_encode(graph, modality, image_encoder, text_encoder) for graph in graphs]
+    for side, (x, mask) in zip(SIDES, both, strict=True):
+        data[side][f"x_{modality}"] = x
+        data[side][f"{modality}_mask"] = mask
+
+
+def make_pair(
+    source: GraphTables,
+    target: GraphTables,
+    links: Tensor,
+    masks: Masks | None = None,
+    features: str | Iterable[str] = "auto",
+    image_encoder: str = "handcrafted",
+    text_encoder: str = "hashing",
+    dataset: str = "custom",
+) -> AlignmentData:
+    """Builds the pair object of two graphs and the links between them.
+
+    Args:
+        source (GraphTables): Source graph.
+        target (GraphTables): Target graph.
+        links (Tensor): Local ids of the linked entities :math:`(2, A)`.
+        masks (tuple[Tensor, Tensor, Tensor], optional): Training, validation and test mask. By
+            default :func:`split_anchors` draws them. (default: :obj:`None`)
+        features (str or Iterable[str]): Modalities to build features for. :obj:`"auto"` takes
+            relations, attributes and images, those that a graph has. Names and texts need to be
+            asked for by name, since they tend to give the answer away.
+            (default: :obj:`"auto"`)
+        image_encoder (str): What turns pictures into features; see
+            :func:`~pyg_mmea.data.encode_images`. (default: :obj:`"handcrafted"`)
+        text_encoder (str): What turns names and triples into features; see
+            :func:`~pyg_mmea.data.encode_texts`. (default: :obj:`"hashing"`)
+        dataset (str): Name that results are reported under. (default: :obj:`"custom"`)
+
+    Returns:
+        AlignmentData: A validated pair.
+
+    Raises:
+        DataError: If a modality is asked for that neither graph has.
+        ValueError: If an argument or the result breaks a rule.
+    """
+    wanted = parse_features(features)
+    graphs = (source, target)
+    data = AlignmentData()
+    data.dataset = dataset
+    for side, graph in zip(SIDES, graphs, strict=True):
+        data[side].update(_entity_columns(graph))
+        head, relation, tail = graph.triples.unbind(1)
+        store = data[RELATION_EDGE[side]]
+        store.edge_index = torch.stack([head, tail])
+        store.edge_type = relation.contiguous()
+        store.relation_uri = list(graph.relation_uri)
+
+    for modality in _AUTO if wanted is None else wanted:
+        if any(_has(graph, modality) for graph in graphs):
+            _add_features(data, graphs, modality, image_encoder, text_encoder)
+        elif wanted is not None:
+            raise DataError(f"'features' asks for '{modality}', but '{dataset}' has none")
+
+    anchors = data[ANCHOR_EDGE]
+    anchors.edge_label_index = links
+    train, val, test = split_anchors(links.size(1)) if masks is None else masks
+    anchors.train_mask, anchors.val_mask, anchors.test_mask = train, val, test
+    validate(data)
+    return data
+
+
+def _entity_columns(graph: GraphTables) -> dict[str, Any]:
+    columns: dict[str, Any] = {"num_nodes": graph.num_entities, "uri": list(graph.uri)}
+    if graph.name is not None:
+        columns["name"] = list(graph.name)
+    if graph.image_path is not None:
+        columns["image_path"] = list(graph.image_path)
+    return columns

@@ -1,0 +1,178 @@
+"""Published features: pickle, npz, npy and h5 files of others, converted once."""
+
+import logging
+import pickle
+import zipfile
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyg_mmea.data.unpickle import ArrayState, load_pickle
+from pyg_mmea.errors import DataError
+from pyg_mmea.utils.io import atomic_folder, cache_folder, fingerprint
+
+logger = logging.getLogger(__name__)
+
+# More digits could overflow a 64-bit integer.
+_MAX_DIGITS = 18
+
+
+class FeatureTable(NamedTuple):
+    """Features of others, a row per key.
+
+    Args:
+        keys (ndarray): Entity ids, or texts such as URIs or image keys :math:`(K)`.
+        x (ndarray): Features :math:`(K, D)`, float32, mapped from disk.
+    """
+
+    keys: np.ndarray
+    x: np.ndarray
+
+
+Item = tuple[Any, np.ndarray]
+
+
+def _to_vector(value: Any) -> np.ndarray:
+    value = value.array if isinstance(value, ArrayState) else value
+    return np.asarray(value, dtype=np.float32).ravel()
+
+
+def _items_of(content: Any) -> Iterator[Item]:
+    if isinstance(content, ArrayState):
+        content = content.array
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield key, _to_vector(value)
+    elif isinstance(content, np.ndarray) and content.ndim == 2:
+        yield from enumerate(content)
+    else:
+        raise ValueError("needs to be a dict of vectors or a matrix with one row per entity id")
+
+
+def _items_of_npz(path: Path) -> Iterator[Item]:
+    with np.load(path, allow_pickle=False) as archive:
+        if {"ids", "x"} <= set(archive.files):
+            yield from zip(archive["ids"].tolist(), archive["x"], strict=True)
+        else:
+            for key in archive.files:
+                yield key, archive[key]
+
+
+def _items_of_h5(path: Path) -> Iterator[Item]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError("Reading h5 files needs 'pip install pyg-mmea[h5]'") from error
+    with h5py.File(path, "r") as file:
+        for key in file:
+            # Links could lead to other files.
+            link = file.get(key, getlink=True)
+            if not isinstance(link, h5py.HardLink) or not isinstance(file[key], h5py.Dataset):
+                raise ValueError(f"'{key}' is no array")
+            yield key, file[key][()]
+
+
+def _items(path: Path) -> Iterator[Item]:
+    suffix = path.suffix.lower()
+    if suffix in (".h5", ".hdf5"):
+        yield from _items_of_h5(path)
+    elif suffix == ".npz":
+        yield from _items_of_npz(path)
+    elif suffix == ".npy":
+        yield from enumerate(np.load(path, allow_pickle=False, mmap_mode="r"))
+    elif suffix in (".pkl", ".pickle"):
+        with path.open("rb") as file:
+            yield from _items_of(load_pickle(file))
+    else:
+        raise ValueError("needs to end in .pkl, .pickle, .npz, .npy, .h5 or .hdf5")
+
+
+def _key(key: Any) -> int | str:
+    if isinstance(key, bytes):
+        key = key.decode("utf-8")
+    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) <= _MAX_DIGITS:
+        return int(key)
+    if isinstance(key, str) or (type(key) is int and abs(key) < 10**_MAX_DIGITS):
+        return key
+    raise ValueError(f"a key needs to be an entity id or a text (got {key!r})")
+
+
+def _collect(path: Path) -> tuple[list[int | str], list[np.ndarray]]:
+    keys: list[int | str] = []
+    vectors: list[np.ndarray] = []
+    for raw, value in _items(path):
+        key, vector = _key(raw), _to_vector(value)
+        if vectors and vector.size != vectors[0].size:
+            raise ValueError(
+                f"the vector of '{key}' has {vector.size} numbers, others have {vectors[0].size}"
+            )
+        if not np.isfinite(vector).all():
+            raise ValueError(f"the vector of '{key}' is not finite")
+        keys.append(key)
+        vectors.append(vector)
+    if not vectors or vectors[0].size == 0:
+        raise ValueError("holds no features")
+    if len({type(key) for key in keys}) > 1:
+        raise ValueError("holds entity ids and texts as keys; one kind is needed")
+    if len(set(keys)) != len(keys):
+        raise ValueError("holds a key twice")
+    return keys, vectors
+
+
+def _convert(path: Path, folder: Path) -> None:
+    try:
+        keys, vectors = _collect(path)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise DataError(f"cannot be read ({error})", path) from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(str(error), path) from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(folder) as temporary:
+        np.save(temporary / "keys.npy", np.array(keys))
+        x = np.lib.format.open_memmap(
+            temporary / "x.npy", "w+", dtype=np.float32, shape=(len(keys), vectors[0].size)
+        )
+        for row, vector in enumerate(vectors):
+            x[row] = vector
+        x.flush()
+
+
+def load_features(path: str | PathLike[str]) -> FeatureTable:
+    """Reads published features, such as :obj:`zh_en_GA_id_img_feature_dict.pkl`.
+
+    A pickle or h5 file of hundreds of megabytes is read once and converted into arrays that are
+    mapped from disk afterwards. The copy lies in :obj:`$PYG_MMEA_CACHE` and belongs to path, size
+    and time of change of the file.
+
+    Args:
+        path (str or PathLike): A :obj:`.pkl` of a dict from entity id or text to vector (or of a
+            matrix whose rows are entity ids), an :obj:`.npz` with :obj:`ids` and :obj:`x` or with
+            one array per entity, an :obj:`.npy` matrix, or an :obj:`.h5` with one dataset per key.
+
+    Returns:
+        FeatureTable: Keys and features.
+
+    Raises:
+        DataError: If the file is missing, damaged, or holds anything but arrays, numbers and
+            texts.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("file is missing", path)
+    path = path.resolve()
+    stat = path.stat()
+    name = fingerprint(1, str(path), stat.st_size, stat.st_mtime_ns)
+    folder = cache_folder() / "features" / name
+    if not folder.exists():
+        logger.info("Converting %s", path)
+        try:
+            _convert(path, folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            logger.info("%s was converted by another process meanwhile", path)
+    keys = np.load(folder / "keys.npy", allow_pickle=False)
+    return FeatureTable(keys, np.load(folder / "x.npy", mmap_mode="r", allow_pickle=False))

@@ -1,0 +1,259 @@
+"""What all datasets of two graphs share: arguments, cache and splits."""
+
+import logging
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch_geometric.data import HeteroData, InMemoryDataset
+
+from pyg_mmea import __version__
+from pyg_mmea.data.alignment import make_pair, parse_features
+from pyg_mmea.data.alignment_data import AlignmentData
+from pyg_mmea.data.layout import EntityIndex, FolderPair
+from pyg_mmea.data.pickles import FeatureTable, load_features
+from pyg_mmea.data.split import Masks, split_anchors, split_seeds
+from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.errors import DataError
+from pyg_mmea.typing import Modality
+from pyg_mmea.utils.io import atomic_write, cache_folder, fingerprint
+
+logger = logging.getLogger(__name__)
+
+Split = Literal["official", "random"]
+Transform = Callable[[HeteroData], HeteroData]
+
+# Goes up when the processed form changes.
+_FORMAT = 1
+
+
+def data_folder() -> Path:
+    """Where the benchmark data lie: :obj:`$PYG_MMEA_DATA`, by default :obj:`../shared/data`."""
+    return Path(os.environ.get("PYG_MMEA_DATA") or Path("..", "shared", "data"))
+
+
+def _is_writable(folder: Path) -> bool:
+    # The superuser may write everywhere; folders without any write bit are meant to stay as is.
+    bits = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    return bool(folder.stat().st_mode & bits) and os.access(folder, os.W_OK)
+
+
+def attach_features(
+    table: FeatureTable,
+    path: Path,
+    graphs: tuple[GraphTables, GraphTables],
+    index: EntityIndex | None,
+    modality: str = Modality.IMAGE,
+) -> None:
+    """Gives both graphs the rows of a table of published features that belong to them.
+
+    Args:
+        table (FeatureTable): The features, keyed by entity id or by URI.
+        path (Path): Where they come from, for messages.
+        graphs (tuple[GraphTables, GraphTables]): The graphs, which are changed.
+        index (EntityIndex, optional): The numbering that entity ids refer to.
+        modality (str): What the features describe. (default: :obj:`"image"`)
+
+    Raises:
+        DataError: If no key belongs to an entity.
+    """
+    num_found = 0
+    for side, graph in enumerate(graphs):
+        if table.keys.dtype.kind == "i":
+            if index is None:
+                raise DataError("is keyed by entity ids, but these graphs have URIs only", path)
+            sides, local = index.locate(table.keys)
+            rows = np.flatnonzero(sides == side)
+            local = local[rows]
+        else:
+            number = {uri: i for i, uri in enumerate(graph.uri)}
+            found = np.array([number.get(key, -1) for key in table.keys.tolist()])
+            rows = np.flatnonzero(found >= 0)
+            local = found[rows]
+        x = torch.zeros(graph.num_entities, table.x.shape[1])
+        mask = torch.zeros(graph.num_entities, dtype=torch.bool)
+        entities = torch.from_numpy(np.ascontiguousarray(local))
+        x[entities] = torch.from_numpy(np.array(table.x[rows]))
+        mask[entities] = True
+        graph.features[modality] = (x, mask)
+        num_found += len(rows)
+    if num_found == 0:
+        raise DataError("no key is an entity of these graphs", path)
+    if num_found < len(table.keys):
+        logger.info("%s: %d of %d keys belong to entities", path, num_found, len(table.keys))
+
+
+class AlignmentDataset(InMemoryDataset, ABC):
+    """Base class of the datasets that are read from files; :obj:`dataset[0]` is the pair.
+
+    The pair is built once and kept in :obj:`root/processed`, or in :obj:`$PYG_MMEA_CACHE` (default
+    :obj:`~/.cache/pyg_mmea`) if :obj:`root` is read-only. Every argument that changes the pair,
+    and size and time of change of every file it is read from, are part of the name of the copy.
+    A subclass says where its files are (:meth:`input_files`) and how to read them (:meth:`read`).
+
+    Args:
+        root (str): Folder that holds the files.
+        split (str): :obj:`"official"` takes the seeds that come with the data, :obj:`"random"`
+            draws them. (default: :obj:`"official"`)
+        seed_ratio (float): Fraction of the links that are seeds under :obj:`split="random"`.
+            (default: :obj:`0.3`)
+        val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
+        split_seed (int): Seed of the draws, independent of the seed of a model.
+            (default: :obj:`0`)
+        features (str or list[str]): Modalities to build features for. :obj:`"auto"` takes
+            relations, attributes and images, those that the data have; names and texts need to be
+            asked for. (default: :obj:`"auto"`)
+        image_features (str, optional): File of published image features, see
+            :func:`~pyg_mmea.data.load_features`. By default the one that lies with the data is
+            taken, then the pictures. (default: :obj:`None`)
+        image_encoder (str): What turns pictures into features. (default: :obj:`"handcrafted"`)
+        text_encoder (str): What turns texts into features. (default: :obj:`"hashing"`)
+        transform (Callable, optional): Applied at every access. (default: :obj:`None`)
+        pre_transform (Callable, optional): Applied once when the dataset is opened; what the
+            cache holds is the pair before it. (default: :obj:`None`)
+        force_reload (bool): Build the pair anew. (default: :obj:`False`)
+
+    Raises:
+        DataError: If a file is broken. Nothing is written then.
+        ValueError: If an argument is out of range.
+    """
+
+    _data: Any
+
+    def __init__(
+        self,
+        root: str,
+        split: Split = "official",
+        seed_ratio: float = 0.3,
+        val_ratio: float = 0.1,
+        split_seed: int = 0,
+        features: str | Sequence[str] = "auto",
+        image_features: str | None = None,
+        image_encoder: str = "handcrafted",
+        text_encoder: str = "hashing",
+        transform: Transform | None = None,
+        pre_transform: Transform | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        if split not in ("official", "random"):
+            raise ValueError(f"'split' needs to be 'official' or 'random' (got '{split}')")
+        split_anchors(0, seed_ratio, val_ratio, split_seed)  # checks the ratios
+        self.split = split
+        self.seed_ratio = seed_ratio
+        self.val_ratio = val_ratio
+        self.split_seed = split_seed
+        self.features = parse_features(features)
+        self.image_features = None if image_features is None else Path(image_features)
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        super().__init__(str(root), transform, pre_transform, force_reload=force_reload)
+        self.load(self.processed_paths[0])
+        if pre_transform is not None:
+            self._data = pre_transform(self._data)
+
+    @property
+    @abstractmethod
+    def full_name(self) -> str:
+        """Name that results are reported under, such as :obj:`"DBP15K/zh_en"`."""
+
+    @abstractmethod
+    def input_files(self) -> Iterable[Path]:
+        """All files that the pair is read from; those that do not exist are passed over."""
+
+    @abstractmethod
+    def read(self) -> FolderPair:
+        """Reads the files."""
+
+    def find_image_features(self) -> Path | None:
+        """Published image features that lie with the data."""
+        return None
+
+    @property
+    def processed_dir(self) -> str:
+        root = Path(self.root)
+        if not root.is_dir():
+            raise DataError("folder is missing", root)
+        if _is_writable(root):
+            return str(root / "processed")
+        return str(cache_folder() / "processed" / fingerprint(str(root.resolve())))
+
+    @property
+    def processed_file_names(self) -> list[str]:
+        image_features = self.image_features or self.find_image_features()
+        files = {*self.input_files(), *([image_features] if image_features else [])}
+        stats = [
+            (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in sorted(files)
+            if path.is_file()
+        ]
+        key = fingerprint(
+            _FORMAT,
+            __version__,
+            self.split,
+            self.seed_ratio if self.split == "random" else None,
+            self.val_ratio,
+            self.split_seed,
+            None if self.features is None else [str(name) for name in self.features],
+            str(image_features),
+            self.image_encoder,
+            self.text_encoder,
+            stats,
+        )
+        return [f"{self.full_name.replace('/', '-')}-{key}.pt"]
+
+    def process(self) -> None:
+        data = self._build()
+        path = Path(self.processed_paths[0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.save([data], str(path))
+
+    def _process(self) -> None:
+        # PyG makes the folder first; ours appears only once there is something to put in it.
+        if self.force_reload or not Path(self.processed_paths[0]).exists():
+            self.process()
+
+    @classmethod
+    def save(cls, data_list: Sequence[Any], path: str) -> None:
+        """Saves the pair, in full or not at all."""
+        with atomic_write(path, "wb") as file:
+            torch.save(data_list[0].to_dict(), file)
+
+    def load(self, path: str, data_cls: type[Any] = AlignmentData) -> None:
+        """Loads the pair; only tensors and plain containers are admitted."""
+        self._data = data_cls.from_dict(torch.load(path, weights_only=True))
+
+    def _masks(self, pair: FolderPair) -> Masks:
+        if self.split == "random":
+            return split_anchors(
+                pair.links.size(1), self.seed_ratio, self.val_ratio, self.split_seed
+            )
+        if pair.seed_mask is None:
+            raise DataError(
+                f"there is no official split ({pair.split_hint}); "
+                "'split' needs to be 'random' to draw one",
+                self.root,
+            )
+        return split_seeds(pair.seed_mask, self.val_ratio, self.split_seed)
+
+    def _build(self) -> AlignmentData:
+        pair = self.read()
+        masks = self._masks(pair)
+        graphs = (pair.source, pair.target)
+        image_features = self.image_features or self.find_image_features()
+        wants_images = self.features is None or Modality.IMAGE in self.features
+        if image_features is not None and wants_images:
+            attach_features(load_features(image_features), image_features, graphs, pair.index)
+        return make_pair(
+            *graphs,
+            pair.links,
+            masks,
+            features="auto" if self.features is None else self.features,
+            image_encoder=self.image_encoder,
+            text_encoder=self.text_encoder,
+            dataset=self.full_name,
+        )
