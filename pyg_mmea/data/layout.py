@@ -2,10 +2,11 @@
 
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -50,7 +51,7 @@ class FolderPair:
         target (GraphTables): Target graph.
         links (Tensor): All known links, local ids :math:`(2, A)`.
         seed_mask (Tensor, optional): True for the official seeds :math:`(A)`, if there are any.
-        index (EntityIndex): The numbering of the folder's files.
+        index (EntityIndex, optional): The numbering of the folder's files, if they have one.
         split_hint (str): Why there is no official split.
     """
 
@@ -58,8 +59,8 @@ class FolderPair:
     target: GraphTables
     links: Tensor
     seed_mask: Tensor | None
-    index: EntityIndex
-    split_hint: str = field(default="")
+    index: EntityIndex | None
+    split_hint: str = ""
 
 
 def _read_entities(folder: Path) -> tuple[EntityIndex, list[list[str]]]:
@@ -98,20 +99,23 @@ def _check_sides(path: Path, ids: np.ndarray, sides: np.ndarray, wanted: np.ndar
     raise DataError(rule, path, row + 1)
 
 
-def _read_triples(folder: Path, side: int, index: EntityIndex) -> tuple[Tensor, list[str]]:
-    relation_path = folder / f"rel_ids_{side + 1}"
-    relation_ids, relation_uri = read_numbered(relation_path)
-    path = folder / f"triples_{side + 1}"
-    triples = read_ids(path, 3)
+def _read_triples(
+    folder: Path, side: int, index: EntityIndex, need_relation_names: bool
+) -> tuple[Tensor, list[str]]:
+    path, relation_path = folder / f"triples_{side + 1}", folder / f"rel_ids_{side + 1}"
+    if need_relation_names or relation_path.exists():
+        relation_ids, relation_uri = read_numbered(relation_path)
+        triples = read_ids(path, 3)
+    else:
+        triples = read_ids(path, 3)
+        relation_ids = np.unique(triples[:, 1])
+        relation_uri = [f"unknown:{number}" for number in relation_ids.tolist()]
     ends = triples[:, [0, 2]]
     sides, local = index.locate(ends)
     _check_sides(path, ends, sides, np.array([side, side]))
-    order = np.argsort(relation_ids)
-    position = np.searchsorted(relation_ids, triples[:, 1], sorter=order)
-    relation = order[np.minimum(position, len(order) - 1)] if len(order) else position
-    unknown = relation_ids[relation] != triples[:, 1] if len(order) else np.ones(len(triples), bool)
-    if unknown.any():
-        row = int(np.argmax(unknown))
+    relation = pd.Index(relation_ids).get_indexer(triples[:, 1])
+    if (relation < 0).any():
+        row = int(np.argmax(relation < 0))
         raise DataError(f"relation {triples[row, 1]} is not in {relation_path.name}", path, row + 1)
     local_triples = np.stack([local[:, 0], relation, local[:, 1]], axis=1)
     return torch.from_numpy(local_triples.astype(np.int64)), relation_uri
@@ -178,12 +182,8 @@ def _add_attributes(graph: GraphTables, folder: Path, side: int) -> None:
         graph.attribute_uri = names
 
 
-def read_names(path: Path) -> dict[int, str]:
-    """Reads a JSON file that maps entity ids to labels.
-
-    Raises:
-        DataError: If it is no such file.
-    """
+def _read_names(path: Path, index: EntityIndex, side: int) -> list[str]:
+    """Reads a JSON file that maps entity ids to labels; entities without one get an empty text."""
     try:
         content = json.loads(read_bytes(path))
     except json.JSONDecodeError as error:
@@ -195,19 +195,11 @@ def read_names(path: Path) -> dict[int, str]:
     for key, value in content.items():
         if not (key.isascii() and key.isdigit() and isinstance(value, str)):
             raise DataError(f"needs to map entity ids to labels (got '{key}')", path)
-    return {int(key): value for key, value in content.items()}
-
-
-def names_of(
-    names: dict[int, str], index: EntityIndex, side: int, path: Path, strict: bool = True
-) -> list[str]:
-    """Labels in the order of the local ids, empty where there is none."""
-    ids = index.ids[side].tolist()
-    if strict:
-        unknown = names.keys() - set(ids)
-        if unknown:
-            raise DataError(f"entity {min(unknown)} is not in ent_ids_{side + 1}", path)
-    return [names.get(number, "") for number in ids]
+    names = {int(key): value for key, value in content.items()}
+    labels = [names.pop(number, "") for number in index.ids[side].tolist()]
+    if names:
+        raise DataError(f"entity {min(names)} is not in ent_ids_{side + 1}", path)
+    return labels
 
 
 def _read_image_folder(path: Path, index: EntityIndex, side: int) -> list[str | None]:
@@ -277,7 +269,7 @@ def _read_links(folder: Path, index: EntityIndex) -> tuple[Tensor, Tensor | None
     return links, torch.from_numpy(seeds), ""
 
 
-def read_folder(folder: Path) -> FolderPair:
+def read_folder(folder: Path, need_relation_names: bool = True) -> FolderPair:
     """Reads a folder in the layout of EVA, and says what is wrong with the first broken rule.
 
     The folder holds :obj:`ent_ids_1/2`, :obj:`rel_ids_1/2`, :obj:`triples_1/2` and the links
@@ -287,6 +279,8 @@ def read_folder(folder: Path) -> FolderPair:
 
     Args:
         folder (Path): The folder.
+        need_relation_names (bool): Whether missing :obj:`rel_ids_1/2` are an error. Otherwise
+            relation 7 of either graph gets the URI :obj:`"unknown:7"`. (default: :obj:`True`)
 
     Raises:
         DataError: Names file, line and rule.
@@ -296,12 +290,12 @@ def read_folder(folder: Path) -> FolderPair:
     index, uris = _read_entities(folder)
     graphs = []
     for side in (0, 1):
-        triples, relation_uri = _read_triples(folder, side, index)
+        triples, relation_uri = _read_triples(folder, side, index, need_relation_names)
         graph = GraphTables(uri=uris[side], triples=triples, relation_uri=relation_uri)
         _add_attributes(graph, folder, side)
         names = folder / f"names_{side + 1}.json"
         if names.exists():
-            graph.name = names_of(read_names(names), index, side, names)
+            graph.name = _read_names(names, index, side)
         images = folder / f"images_{side + 1}"
         if images.is_dir():
             graph.image_path = _read_image_folder(images, index, side)

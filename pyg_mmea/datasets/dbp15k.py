@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pyg_mmea.data.layout import EntityIndex, FolderPair, names_of, read_folder
+from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.textfile import read_bytes
 from pyg_mmea.datasets.base import AlignmentDataset, data_folder
 from pyg_mmea.datasets.folder import find_pickle, folder_files
@@ -78,14 +78,10 @@ class DBP15K(AlignmentDataset):
 
     def read(self) -> FolderPair:
         pair = read_folder(self._folder)
-        if self._names_path.exists():
+        if pair.index is not None and self._names_path.exists():
             names = _read_translated_names(self._names_path)
-            self._check(names, pair.index)
-            for side, graph in enumerate((pair.source, pair.target)):
-                graph.name = names_of(names, pair.index, side, self._names_path, strict=False)
+            for graph, ids in zip((pair.source, pair.target), pair.index.ids, strict=True):
+                graph.name = [names.pop(number, "") for number in ids.tolist()]
+            if names:
+                raise DataError(f"entity {min(names)} is in neither graph", self._names_path)
         return pair
-
-    def _check(self, names: dict[int, str], index: EntityIndex) -> None:
-        unknown = names.keys() - {*index.ids[0].tolist(), *index.ids[1].tolist()}
-        if unknown:
-            raise DataError(f"entity {min(unknown)} is in neither graph", self._names_path)
