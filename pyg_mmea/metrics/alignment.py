@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.metrics.ranks import Candidates, candidate_axes, link_ranks
+from pyg_mmea.metrics.rerank import answer_ranks, sparse_ranks
+from pyg_mmea.utils.matching import hungarian, mutual_nearest, sinkhorn_topk
 
 HITS_AT = (1, 5, 10)
 DIRECTIONS = ("source_to_target", "target_to_source")
+MATCHINGS = ("none", "mutual", "sinkhorn", "hungarian")
 
 
 def hits_at_k(ranks: Tensor, k: int) -> float:
@@ -105,9 +108,53 @@ def evaluate_alignment(
     matching: str = "none",
     chunk_size: int = 1024,
 ) -> dict[str, Any]:
-    ranks = link_ranks(x_s, x_t, links, candidates, csls_k, chunk_size)
+    r"""Measures how well embeddings tell the counterpart of an entity, in both directions.
+
+    Without matching, every entity ranks its candidates by CSLS, whatever the others choose
+    (see :func:`link_ranks`). A matching makes entities compete, and then ranks mean:
+
+    * :obj:`"sinkhorn"` ranks the candidates of :func:`~pyg_mmea.utils.sinkhorn_topk` by
+      their new scores; all others stay behind them, in the order of CSLS.
+    * :obj:`"mutual"` and :obj:`"hungarian"` give at most one answer an entity. A link that is
+      an answer has rank 1, any other keeps the rank it has without matching, but at least 2.
+      So Hits@1 is the fraction of links found, the same in both directions; an entity that
+      is given no answer counts as wrong, and the other metrics say little.
+
+    Args:
+        x_s (torch.Tensor): Source embeddings :math:`(N_s, D)`.
+        x_t (torch.Tensor): Target embeddings :math:`(N_t, D)`.
+        links (torch.Tensor): True pairs of source and target ids :math:`(2, L)`.
+        candidates (str or tuple, optional): :obj:`"test"`, :obj:`"all"` or two tensors of
+            ids, as in :func:`link_ranks`. (default: :obj:`"test"`)
+        csls_k (int, optional): Neighbourhood of CSLS; zero ranks by plain cosine.
+            (default: :obj:`10`)
+        matching (str, optional): :obj:`"none"`, :obj:`"mutual"`, :obj:`"sinkhorn"` or
+            :obj:`"hungarian"`. (default: :obj:`"none"`)
+        chunk_size (int, optional): Rows compared at once. (default: :obj:`1024`)
+
+    Returns:
+        dict: ``candidates`` (:obj:`"given"` for two tensors), ``csls_k``, ``matching``,
+        ``num_links``, and under ``source_to_target``, ``target_to_source`` and ``mean`` each
+        ``hits@1``, ``hits@5``, ``hits@10``, ``mrr`` and ``mr``; plain numbers, fit for JSON.
+
+    Raises:
+        ValueError: If there are no links, or an argument is out of range.
+    """
+    if matching not in MATCHINGS:
+        raise ValueError(f"'matching' needs to be one of {MATCHINGS} (got {matching!r})")
+    ranks = torch.stack(link_ranks(x_s, x_t, links, candidates, csls_k, chunk_size))
+    if matching != "none":
+        axes = candidate_axes(x_s.size(0), x_t.size(0), links, candidates)
+        x_s, x_t = x_s[axes.source], x_t[axes.target]
+        own = torch.empty_like(links)
+        own[:, axes.order] = torch.stack([axes.row, axes.column])
+        if matching == "sinkhorn":
+            ranks = sparse_ranks(ranks, own, sinkhorn_topk(x_s, x_t, chunk_size=chunk_size))
+        else:
+            match = mutual_nearest if matching == "mutual" else hungarian
+            ranks = answer_ranks(ranks, own, match(x_s, x_t, csls_k, chunk_size).index)
     metric = AlignmentMetric()
-    metric.update(*ranks)
+    metric.update(ranks[0], ranks[1])
     return {
         "candidates": candidates if isinstance(candidates, str) else "given",
         "csls_k": csls_k,

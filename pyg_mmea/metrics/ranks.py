@@ -89,8 +89,8 @@ def link_ranks(
     counter = _SignCounter(axes, gold)
     for start, stop, block in blocks(unit_s[:num_linked_s], unit_t, chunk_size):
         block.sub_(half_s[start:stop, None]).sub_(half_t)
-        counter.add_queries_s(start, stop, block)
         counter.add_candidates_s(start, stop, block)
+        counter.add_queries_s(start, stop, block)
     # Sources without a link are candidates only: compare them with the linked targets alone.
     num_linked_t = int(axes.column.max()) + 1
     for start, stop, block in blocks(unit_s[num_linked_s:], unit_t[:num_linked_t], chunk_size):
@@ -108,10 +108,12 @@ class _SignCounter:
     def __init__(self, axes: CandidateAxes, gold: Tensor) -> None:
         self.axes, self.gold = axes, gold
         self.tolerance = 8 * torch.finfo(gold.dtype).eps
-        num_links, num_linked_t = gold.numel(), int(axes.column.max()) + 1
-        self.one_to_one = num_linked_t == num_links  # then the columns are in link order
-        self.known_t = _known_answers(axes.row, axes.column)  # sorted by link
-        known_s = _known_answers(axes.column, axes.row)
+        num_links = gold.numel()
+        # Where no entity has two links, rows and columns are in the order of the links.
+        self.one_to_one_s = int(axes.row[-1]) + 1 == num_links
+        self.one_to_one_t = int(axes.column.max()) + 1 == num_links
+        self.known_t = known_answers(axes.row, axes.column)  # sorted by link
+        known_s = known_answers(axes.column, axes.row)
         self.known_s = known_s[:, known_s[1].argsort()]  # sorted by row
         self.num_wrong = torch.stack(
             [
@@ -121,30 +123,32 @@ class _SignCounter:
         )
         self.signs = gold.new_zeros(2, num_links)
 
-    def add_queries_s(self, start: int, stop: int, block: Tensor) -> None:
-        """Counts for the links whose source is in these rows, over all targets."""
-        low, high = _span(self.axes.row, start, stop)
-        gap = block[self.axes.row[low:high] - start].sub_(self.gold[low:high, None])
-        first, last = _span(self.known_t[0], low, high)
-        gap[self.known_t[0, first:last] - low, self.known_t[1, first:last]] = 0
-        self.signs[0, low:high] = self._sign(gap).sum(dim=1)
-
     def add_candidates_s(self, start: int, stop: int, block: Tensor) -> None:
         """Counts for all links, over the sources in these rows."""
         num_links = self.gold.numel()
-        linked = block[:, :num_links] if self.one_to_one else block[:, self.axes.column]
+        linked = block[:, :num_links] if self.one_to_one_t else block[:, self.axes.column]
         gap = linked - self.gold
         first, last = _span(self.known_s[1], start, stop)
         gap[self.known_s[1, first:last] - start, self.known_s[0, first:last]] = 0
-        self.signs[1] += self._sign(gap).sum(dim=0)
+        self.signs[1] += self._signs(gap).sum(dim=0)
+
+    def add_queries_s(self, start: int, stop: int, block: Tensor) -> None:
+        """Counts for the links whose source is in these rows, over all targets; writes over
+        ``block``."""
+        low, high = _span(self.axes.row, start, stop)
+        gap = block if self.one_to_one_s else block[self.axes.row[low:high] - start]
+        gap.sub_(self.gold[low:high, None])
+        first, last = _span(self.known_t[0], low, high)
+        gap[self.known_t[0, first:last] - low, self.known_t[1, first:last]] = 0
+        self.signs[0, low:high] = self._signs(gap).sum(dim=1)
 
     def ranks(self) -> Tensor:
         """Realistic ranks of both directions ``[2, L]``: the wrong candidates are either
         ahead (+1), tied (0) or behind (-1)."""
         return (self.num_wrong + self.signs).float() / 2 + 1
 
-    def _sign(self, gap: Tensor) -> Tensor:
-        return torch.nn.functional.hardshrink(gap, self.tolerance).sign_()
+    def _signs(self, gap: Tensor) -> Tensor:
+        return gap.div_(self.tolerance).trunc_().sign_()
 
 
 def candidate_axes(
@@ -160,6 +164,7 @@ def candidate_axes(
         raise ValueError(f"'links' needs to be integers of shape [2, L] (got {list(links.shape)})")
     if links.size(1) == 0:
         raise ValueError("'links' needs at least one link to evaluate (got none)")
+    extra: tuple[Tensor | slice, Tensor | slice]
     if candidates == "all":
         extra = (slice(None), slice(None))
     elif candidates == "test":
@@ -196,7 +201,7 @@ def _axis(
     return torch.cat([unique, others.nonzero().view(-1)]), place
 
 
-def _known_answers(query: Tensor, answer: Tensor) -> Tensor:
+def known_answers(query: Tensor, answer: Tensor) -> Tensor:
     """Pairs each link with all places that are true answers to its query, its own included;
     ``[2, P]``, sorted by link."""
     pairs = torch.stack([query, answer]).unique(dim=1)  # sorted by query

@@ -1,11 +1,21 @@
 """From similarities to pairs: mutual nearest neighbours, Sinkhorn, optimal and greedy matching."""
 
+import math
 from typing import NamedTuple
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pyg_mmea.utils.similarity import CSLSTerms, blocks, unit_pair
+from pyg_mmea.utils.similarity import (
+    CSLSTerms,
+    blocks,
+    csls_terms,
+    topk_similarity,
+    unit_pair,
+)
+
+HUNGARIAN_LIMIT = 12_000
 
 
 class Matches(NamedTuple):
@@ -19,7 +29,7 @@ class Matches(NamedTuple):
             infinity says that there was nothing else to choose.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     score: Tensor
     margin: Tensor
 
@@ -81,3 +91,161 @@ def _top2(block: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
         return first, torch.zeros_like(first, dtype=torch.long), torch.full_like(first, -torch.inf)
     values, index = block.topk(2, dim=dim)
     return values.select(dim, 0), index.select(dim, 0), values.select(dim, 1)
+
+
+class SparseScores(NamedTuple):
+    """Scored candidate pairs, sorted by source, then by target.
+
+    Attributes:
+        index (torch.Tensor): Source and target ids :math:`(2, P)`.
+        score (torch.Tensor): Score of each pair :math:`(P)`.
+    """
+
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    score: Tensor
+
+
+def sinkhorn_topk(
+    x_s: Tensor,
+    x_t: Tensor,
+    k: int = 100,
+    temperature: float = 0.05,
+    num_iters: int = 10,
+    chunk_size: int = 1024,
+) -> SparseScores:
+    r"""Scores the nearest neighbours of all entities again, so that entities compete for
+    their counterparts, by the Sinkhorn iteration of `"Sinkhorn Distances: Lightspeed
+    Computation of Optimal Transport" <https://arxiv.org/abs/1306.0895>`_.
+
+    The candidates are the ``k`` nearest targets of every source and the ``k`` nearest sources
+    of every target by cosine. The matrix :math:`\exp(\cos(i, j) / T)` over them is scaled in
+    turn so that the columns sum to :math:`N_s / N_t` and the rows to one; the iteration runs
+    on logarithms and cannot under- or overflow. The score is the logarithm of the result:
+    rows come last, so ``score.exp()`` sums to one over the candidates of each source, and is
+    the probability that the source belongs to that target. CSLS terms would cancel in the
+    scaling and are not used.
+
+    Args:
+        x_s (torch.Tensor): Source embeddings.
+        x_t (torch.Tensor): Target embeddings.
+        k (int, optional): Neighbours of each entity that are kept, cut to the entities there
+            are. (default: :obj:`100`)
+        temperature (float, optional): Divides the cosines; lower is closer to a one-to-one
+            matching. (default: :obj:`0.05`)
+        num_iters (int, optional): Times both sides are scaled. (default: :obj:`10`)
+        chunk_size (int, optional): Rows compared at once. (default: :obj:`1024`)
+
+    Shapes:
+        - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
+        - **output:** :class:`SparseScores` with :math:`P \leq k (N_s + N_t)` pairs
+
+    Raises:
+        ValueError: If the shapes do not fit or an argument is out of range.
+    """
+    if k < 1:
+        raise ValueError(f"'k' needs to be at least 1 (got {k})")
+    if not temperature > 0:
+        raise ValueError(f"'temperature' needs to be positive (got {temperature})")
+    if num_iters < 1:
+        raise ValueError(f"'num_iters' needs to be at least 1 (got {num_iters})")
+    num_s, num_t = x_s.size(0), x_t.size(0)
+    near_s, index_s = topk_similarity(x_s, x_t, min(k, num_t), chunk_size)
+    near_t, index_t = topk_similarity(x_t, x_s, min(k, num_s), chunk_size)
+    ids_s = torch.arange(num_s, device=x_s.device)[:, None]
+    ids_t = torch.arange(num_t, device=x_s.device)[:, None]
+    keys = torch.cat([(ids_s * num_t + index_s).view(-1), (index_t * num_t + ids_t).view(-1)])
+    keys, place = keys.unique(return_inverse=True)
+    cosine = near_s.new_empty(keys.numel())
+    cosine[place] = torch.cat([near_s.view(-1), near_t.view(-1)])
+
+    source, target = keys // num_t, keys % num_t
+    score = cosine / temperature
+    log_column_sum = math.log(num_s / num_t)
+    for _ in range(num_iters):
+        score = score - (_segment_logsumexp(score, target, num_t) - log_column_sum)[target]
+        score = score - _segment_logsumexp(score, source, num_s)[source]
+    return SparseScores(torch.stack([source, target]), score)
+
+
+def hungarian(x_s: Tensor, x_t: Tensor, csls_k: int = 10, chunk_size: int = 1024) -> Matches:
+    r"""Finds the one-to-one matching with the largest sum of scores, by
+    :func:`scipy.optimize.linear_sum_assignment`.
+
+    This is the one function here that keeps the whole matrix of scores, twice, and its time
+    grows with the third power of the entities, so it refuses more than
+    :obj:`HUNGARIAN_LIMIT` (12,000) a side; :func:`sinkhorn_topk` has no such limit.
+
+    Args:
+        x_s (torch.Tensor): Source embeddings.
+        x_t (torch.Tensor): Target embeddings.
+        csls_k (int, optional): Neighbourhood of CSLS; zero compares plain cosines.
+            (default: :obj:`10`)
+        chunk_size (int, optional): Rows compared at once for CSLS. (default: :obj:`1024`)
+
+    Shapes:
+        - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
+        - **output:** :class:`Matches` with :math:`P = \min(N_s, N_t)` pairs; a margin is
+          negative where the matching passes over a better pair
+
+    Raises:
+        ValueError: If a side has too many entities, the shapes do not fit or an argument is
+            out of range.
+    """
+    if max(x_s.size(0), x_t.size(0)) > HUNGARIAN_LIMIT:
+        raise ValueError(
+            f"Hungarian matching needs at most {HUNGARIAN_LIMIT} entities a side "
+            f"(got {x_s.size(0)} and {x_t.size(0)}); use 'sinkhorn' instead"
+        )
+    unit_s, unit_t = unit_pair(x_s, x_t)
+    r_s, r_t = csls_terms(x_s, x_t, csls_k, chunk_size)
+    scores = (2 if csls_k > 0 else 1) * unit_s @ unit_t.t()
+    scores.sub_(r_s[:, None]).sub_(r_t)
+    rows, columns = linear_sum_assignment(scores.cpu().numpy(), maximize=True)
+    source = torch.from_numpy(rows).to(scores.device)
+    target = torch.from_numpy(columns).to(scores.device)
+    score = scores[source, target]
+    scores[source, target] = -torch.inf
+    margin = score - torch.maximum(scores.amax(dim=1)[source], scores.amax(dim=0)[target])
+    order = score.argsort(descending=True, stable=True)
+    return Matches(torch.stack([source, target])[:, order], score[order], margin[order])
+
+
+def greedy_one_to_one(pairs: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Takes pairs in the order of their scores and drops each whose source or target is
+    already taken; of equal scores the earlier pair wins.
+
+    Args:
+        pairs (torch.Tensor): Source and target ids.
+        scores (torch.Tensor): Score of each pair, higher is better.
+
+    Shapes:
+        - **input:** :math:`(2, P)`, :math:`(P)`
+        - **output:** pairs :math:`(2, Q)` and their scores :math:`(Q)`, best first
+
+    Raises:
+        ValueError: If there is not one score a pair.
+    """
+    if pairs.dim() != 2 or pairs.size(0) != 2 or scores.shape != pairs.shape[1:]:
+        raise ValueError(
+            f"'pairs' and 'scores' need shapes [2, P] and [P] "
+            f"(got {list(pairs.shape)} and {list(scores.shape)})"
+        )
+    order = scores.argsort(descending=True, stable=True)
+    taken_s: set[int] = set()
+    taken_t: set[int] = set()
+    kept = []
+    for place, source, target in zip(order.tolist(), *pairs[:, order].tolist(), strict=True):
+        if source not in taken_s and target not in taken_t:
+            taken_s.add(source)
+            taken_t.add(target)
+            kept.append(place)
+    keep = torch.tensor(kept, dtype=torch.long, device=pairs.device)
+    return pairs[:, keep], scores[keep]
+
+
+def _segment_logsumexp(value: Tensor, segment: Tensor, num_segments: int) -> Tensor:
+    """Log of the sum of ``exp(value)`` in each segment; every segment needs an entry."""
+    top = value.new_full((num_segments,), -torch.inf)
+    top = top.scatter_reduce(0, segment, value, "amax")
+    total = torch.zeros_like(top).index_add(0, segment, (value - top[segment]).exp())
+    return total.log() + top

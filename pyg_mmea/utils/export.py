@@ -1,0 +1,163 @@
+"""Writing an alignment for people (CSV), programs (Parquet) and the semantic web (RDF, SSSOM)."""
+
+import csv
+import os
+import re
+import uuid
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from pyg_mmea.utils.io import atomic_write
+
+COLUMNS = ("source", "target", "confidence", "rank_margin")
+OWL_SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
+
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "'")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_NOT_IN_IRI = re.compile(r'[\x00-\x20<>"{}|^`\\\ud800-\udfff]')  # N-Triples, rule IRIREF
+_NAMESPACE = re.compile(r"(.*[/#:])(.+)", re.DOTALL)
+
+
+def write_alignment(
+    path: str | os.PathLike[str], table: pd.DataFrame, base: str | None = None
+) -> None:
+    """Writes aligned pairs, best first, in the format that the suffix names.
+
+    * ``.csv``: UTF-8, header ``source,target,confidence,rank_margin`` and any further columns.
+      So that a spreadsheet does not run a name as a formula, a text that starts with ``=``,
+      ``+``, ``-``, ``@``, a tab, a carriage return or an apostrophe gets one apostrophe in
+      front; dropping one leading apostrophe gives the text back. URIs with a scheme start
+      with a letter and are never touched.
+    * ``.parquet``: the same columns, nothing changed.
+    * ``.nt``: one ``owl:sameAs`` statement a pair, without the numbers.
+    * ``.sssom.tsv``: `SSSOM <https://mapping-commons.github.io/sssom/>`_, with ``confidence``
+      and without the further columns.
+
+    The file is there in full or not at all.
+
+    Args:
+        path (str or PathLike): The file to write.
+        table (pandas.DataFrame): One row a pair with at least the columns ``source`` and
+            ``target`` (URIs), ``confidence`` (in [0, 1]) and ``rank_margin``.
+        base (str, optional): Put before identifiers without a scheme, as YAGO's
+            ``Marco_Reich``, in ``.nt`` and ``.sssom.tsv``. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If the suffix is none of these, a column is missing, a confidence is not in
+            [0, 1], or the format needs IRIs and an identifier is none.
+        ImportError: If Parquet is asked for and ``pyarrow`` is not installed.
+    """
+    name = Path(path).name.lower()
+    write = next((w for suffix, w in _WRITERS.items() if name.endswith(suffix)), None)
+    if write is None:
+        raise ValueError(f"'path' needs to end in one of {list(_WRITERS)} (got '{path}')")
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise ValueError(f"'table' needs the columns {list(COLUMNS)} (missing: {missing})")
+    if not table["confidence"].between(0, 1).all():
+        raise ValueError("'confidence' needs to be in [0, 1] in every row")
+    others = [column for column in table.columns if column not in COLUMNS]
+    table = table[[*COLUMNS, *others]].sort_values(
+        ["confidence", "rank_margin"], ascending=False, kind="stable", ignore_index=True
+    )
+    if write in (_write_nt, _write_sssom):
+        table = table.assign(
+            **{side: [_iri(text, base) for text in table[side]] for side in ("source", "target")}
+        )
+    write(path, table)
+
+
+def _write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    with atomic_write(path) as file:
+        table.rename(columns=_guard).map(_guard).to_csv(file, index=False, lineterminator="\n")
+
+
+def _write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "writing Parquet needs pyarrow: pip install 'pyg-mmea[parquet]'"
+        ) from error
+    with atomic_write(path, "wb") as file:
+        table.to_parquet(file, engine="pyarrow", index=False)
+
+
+def _write_nt(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    with atomic_write(path) as file:
+        for source, target in zip(table["source"], table["target"], strict=True):
+            file.write(f"<{_escape(source)}> <{OWL_SAME_AS}> <{_escape(target)}> .\n")
+
+
+def _write_sssom(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    # SSSOM/TSV wants CURIEs: every namespace that occurs gets a prefix.
+    prefixes: dict[str, str] = {}
+    subjects = [_curie(iri, prefixes) for iri in table["source"]]
+    objects = [_curie(iri, prefixes) for iri in table["target"]]
+    rows = list(zip(subjects, objects, table["confidence"], strict=True))
+    with atomic_write(path) as file:
+        _write_sssom_header(file, prefixes, rows)
+        writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
+        writer.writerow(
+            ["subject_id", "predicate_id", "object_id", "mapping_justification", "confidence"]
+        )
+        for subject, obj, confidence in rows:
+            justification = "semapv:SemanticSimilarityThresholdMatching"
+            writer.writerow([subject, "owl:sameAs", obj, justification, float(confidence)])
+
+
+def _write_sssom_header(file: IO[str], prefixes: dict[str, str], rows: list[Any]) -> None:
+    """Writes the mapping set's metadata: YAML, each line behind a ``#``."""
+    # The identifier follows from the content: the same alignment gives the same file.
+    identifier = uuid.uuid5(uuid.NAMESPACE_URL, repr((sorted(prefixes.items()), rows)))
+    try:
+        tool_version = version("pyg-mmea")
+    except PackageNotFoundError:
+        tool_version = "unknown"
+    lines = [
+        f"mapping_set_id: urn:uuid:{identifier}",
+        "license: https://w3id.org/sssom/license/unspecified",
+        "mapping_tool: pyg-mmea",
+        f'mapping_tool_version: "{tool_version}"',
+        "curie_map:",
+        "  owl: http://www.w3.org/2002/07/owl#",
+        "  semapv: https://w3id.org/semapv/vocab/",
+    ]
+    lines += [f'  {prefix}: "{_escape(namespace)}"' for namespace, prefix in prefixes.items()]
+    file.writelines(f"#{line}\n" for line in lines)
+
+
+def _curie(iri: str, prefixes: dict[str, str]) -> str:
+    """Cuts an IRI after its last inner ``/``, ``#`` or ``:`` and adds the prefix to the map."""
+    match = _NAMESPACE.fullmatch(iri)
+    namespace, local = match.groups() if match else (iri, "")
+    return f"{prefixes.setdefault(namespace, f'ns{len(prefixes) + 1}')}:{local}"
+
+
+def _guard(cell: Any) -> Any:
+    """Keeps a spreadsheet from running a text as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_START) else cell
+
+
+def _iri(text: str, base: str | None) -> str:
+    if not _SCHEME.match(text):
+        if base is None:
+            raise ValueError(f"'{text}' has no scheme and is no IRI; 'base' puts one before it")
+        text = base + text
+    return text
+
+
+def _escape(iri: str) -> str:
+    r"""Writes characters that may not stand between ``<`` and ``>`` as ``\uXXXX``."""
+    return _NOT_IN_IRI.sub(lambda match: f"\\u{ord(match[0]):04X}", iri)
+
+
+_WRITERS = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".nt": _write_nt,
+    ".sssom.tsv": _write_sssom,
+}
