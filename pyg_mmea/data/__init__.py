@@ -3,8 +3,11 @@
 from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.features import attribute_bag, relation_bag
+from pyg_mmea.data.frames import from_tables
 from pyg_mmea.data.layout import FolderPair, read_folder
+from pyg_mmea.data.networkx import from_networkx, to_networkx
 from pyg_mmea.data.pickles import FeatureTable, load_features
+from pyg_mmea.data.rdf import from_rdf
 from pyg_mmea.data.split import split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.transforms import DropModality, HideAnchors
@@ -18,11 +21,15 @@ __all__ = [
     "GraphTables",
     "HideAnchors",
     "attribute_bag",
+    "from_networkx",
+    "from_rdf",
+    "from_tables",
     "load_features",
     "make_pair",
     "read_folder",
     "relation_bag",
     "split_anchors",
     "split_seeds",
+    "to_networkx",
     "validate",
 ]

@@ -1,0 +1,148 @@
+"""Pairs from RDF graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pandas as pd
+import torch
+
+from pyg_mmea.data.alignment import make_pair
+from pyg_mmea.data.alignment_data import AlignmentData
+from pyg_mmea.data.frames import read_links
+from pyg_mmea.data.split import split_anchors
+from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.errors import DataError
+from pyg_mmea.typing import SIDES
+
+if TYPE_CHECKING:
+    from rdflib import Graph
+
+# The quotes keep rdflib an extra.
+RDF: TypeAlias = "Graph | str | PathLike[str]"
+
+_NAMES = (
+    "http://www.w3.org/2000/01/rdf-schema#label",
+    "http://www.w3.org/2004/02/skos/core#prefLabel",
+    "http://xmlns.com/foaf/0.1/name",
+)
+_SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
+
+
+def _load(graph: RDF) -> Graph:
+    try:
+        from rdflib import Graph
+    except ImportError as error:
+        raise ImportError("Reading RDF needs 'pip install pyg-mmea[rdf]'") from error
+    if isinstance(graph, Graph):
+        return graph
+    path = Path(graph)
+    if not path.is_file():
+        raise DataError("file is missing", path)
+    try:
+        return Graph().parse(path)
+    except Exception as error:
+        # Every parser of rdflib has errors of its own.
+        raise DataError(f"is no RDF that can be read ({error})", path) from error
+
+
+def _to_tables(graph: Graph, side: str, image_predicate: str | None) -> GraphTables:
+    from rdflib import Literal
+
+    # rdflib keeps no order; sorting makes local ids reproducible.
+    rows = sorted((str(s), str(p), isinstance(o, Literal), str(o)) for s, p, o in graph)
+    names: dict[tuple[int, str], str] = {}
+    images: dict[str, str] = {}
+    triples: list[tuple[str, str, str]] = []
+    attributes: list[tuple[str, str, str]] = []
+    for subject, predicate, is_literal, value in rows:
+        if predicate == image_predicate:
+            images.setdefault(subject, value)
+        elif is_literal and predicate in _NAMES:
+            names.setdefault((_NAMES.index(predicate), subject), value)
+        elif is_literal:
+            attributes.append((subject, predicate, value))
+        elif predicate != _SAME_AS:
+            triples.append((subject, predicate, value))
+    entities = {subject for subject, predicate, _, _ in rows if predicate != _SAME_AS}
+    uri = sorted(entities | {tail for _, _, tail in triples})
+    if not uri:
+        raise DataError(f"the {side} graph holds no entity")
+    local = {name: i for i, name in enumerate(uri)}
+    relation_uri = sorted({relation for _, relation, _ in triples})
+    attribute_uri = sorted({attribute for _, attribute, _ in attributes})
+    relations = {name: i for i, name in enumerate(relation_uri)}
+    kinds = {name: i for i, name in enumerate(attribute_uri)}
+    pairs = torch.tensor([(local[s], kinds[a]) for s, a, _ in attributes], dtype=torch.long)
+    tables = GraphTables(
+        uri=uri,
+        triples=torch.tensor(
+            [(local[h], relations[r], local[t]) for h, r, t in triples], dtype=torch.long
+        ).view(-1, 3),
+        relation_uri=relation_uri,
+        attributes=pairs.view(-1, 2),
+        attribute_uri=attribute_uri,
+        attribute_triples=pairs.view(-1, 2),
+        attribute_value=[value for _, _, value in attributes],
+    )
+    if names:
+        ranks = range(len(_NAMES))
+        tables.name = [
+            next((names[rank, name] for rank in ranks if (rank, name) in names), "") for name in uri
+        ]
+    if images:
+        tables.image_path = [images.get(name) for name in uri]
+    return tables
+
+
+def from_rdf(
+    source: RDF,
+    target: RDF,
+    links: RDF | Iterable[tuple[str, str]],
+    image_predicate: str | None = None,
+    seed_ratio: float = 0.3,
+    val_ratio: float = 0.1,
+    split_seed: int = 0,
+    **kwargs: Any,
+) -> AlignmentData:
+    """Builds a pair from two RDF graphs; needs the extra :obj:`rdf`.
+
+    Triples between resources are relations, those with a literal are attributes, labels
+    (:obj:`rdfs:label`, :obj:`skos:prefLabel`, :obj:`foaf:name`, in this order) are names.
+
+    Args:
+        source (rdflib.Graph or str): Source graph, or the path of a file rdflib can read.
+        target (rdflib.Graph or str): Target graph.
+        links (rdflib.Graph, str or Iterable[tuple[str, str]]): Known links, as pairs of URIs or
+            as RDF with :obj:`owl:sameAs` from source to target.
+        image_predicate (str, optional): Predicate whose object is the path of a picture.
+            (default: :obj:`None`)
+        seed_ratio (float): Fraction of the links that are seeds. (default: :obj:`0.3`)
+        val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
+        split_seed (int): Seed of the split. (default: :obj:`0`)
+        **kwargs: Further arguments of :func:`make_pair`.
+
+    Raises:
+        DataError: If a file cannot be read, or a link has an unknown entity.
+        ImportError: If rdflib is not installed.
+    """
+    graphs = (
+        _to_tables(_load(source), "source", image_predicate),
+        _to_tables(_load(target), "target", image_predicate),
+    )
+    pairs = _read_pairs(links)
+    index = read_links(pd.DataFrame(pairs, columns=list(SIDES), dtype=object), *graphs)
+    masks = split_anchors(index.size(1), seed_ratio, val_ratio, split_seed)
+    return make_pair(*graphs, index, masks, **{"dataset": "rdf", **kwargs})
+
+
+def _read_pairs(links: RDF | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    from rdflib import Graph, URIRef
+
+    if isinstance(links, (str, PathLike, Graph)):
+        same = _load(links).subject_objects(URIRef(_SAME_AS))
+        return sorted((str(head), str(tail)) for head, tail in same)
+    return [(str(head), str(tail)) for head, tail in links]
