@@ -1,0 +1,83 @@
+"""Texts as feature vectors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def encode_texts(
+    texts: Sequence[str | None], encoder: str = "hashing", dim: int = 256
+) -> tuple[Tensor, Tensor]:
+    """Turns texts into L2-normalised feature vectors that do not depend on each other.
+
+    Nothing is fitted, so texts of both graphs, or parts of one, can be encoded one after the
+    other. :obj:`"hashing"` counts the character n-grams (2 to 4, within words) of the text in lower
+    case without accents, and adds each with a sign to one of :obj:`dim` columns, both given by
+    its hash (`Feature Hashing for Large Scale Multitask Learning
+    <https://arxiv.org/abs/0902.2206>`_), so that the dot product of two vectors estimates how
+    many n-grams the texts share.
+
+    Args:
+        texts (list[str or None]): The texts. :obj:`None` and blank texts are no texts.
+        encoder (str): :obj:`"hashing"`, or :obj:`"sentence-transformers:<name>"` for a pretrained
+            network. (default: :obj:`"hashing"`)
+        dim (int): Number of columns of :obj:`"hashing"`; a pretrained network has its own.
+            (default: :obj:`256`)
+
+    Returns:
+        Features :math:`(N, D)` and the mask :math:`(N)` of those there are. Other rows are zero.
+
+    Raises:
+        ValueError: If there is no such encoder, or :obj:`dim` is not positive.
+        ImportError: If an encoder needs an extra that is not installed.
+    """
+    if dim < 1:
+        raise ValueError(f"'dim' needs to be positive (got {dim})")
+    kept = [(i, text) for i, text in enumerate(texts) if text is not None and text.strip()]
+    some = [text for _, text in kept]
+    kind, _, name = encoder.partition(":")
+    if encoder == "hashing":
+        rows = _hashing(some, dim)
+    elif kind == "sentence-transformers" and name:
+        rows = _sentence_transformers(some, name)
+    else:
+        raise ValueError(
+            "'text_encoder' needs to be 'hashing' or 'sentence-transformers:<name>' "
+            f"(got '{encoder}')"
+        )
+    index = torch.tensor([i for i, _ in kept], dtype=torch.long)
+    x = torch.zeros(len(texts), rows.shape[1])
+    x[index] = torch.from_numpy(rows)
+    # A text of nothing but signs that are no n-gram, or whose n-grams cancel out, has no features.
+    return x, x.abs().sum(dim=1) > 0
+
+
+def _hashing(texts: list[str], dim: int) -> np.ndarray:
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    if not texts:
+        return np.zeros((0, dim), dtype=np.float32)
+    vectorizer = HashingVectorizer(
+        analyzer="char_wb",
+        ngram_range=(2, 4),
+        strip_accents="unicode",
+        n_features=dim,
+        dtype=np.float32,
+    )
+    return vectorizer.transform(texts).toarray()
+
+
+def _sentence_transformers(texts: list[str], name: str) -> np.ndarray:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise ImportError(
+            f"'sentence-transformers:{name}' needs 'pip install pyg-mmea[text]'"
+        ) from error
+    model = SentenceTransformer(name)
+    if not texts:
+        return np.zeros((0, model.get_sentence_embedding_dimension()), dtype=np.float32)
+    rows = model.encode(texts, convert_to_numpy=True, normalize_embeddings=True)
+    return np.asarray(rows, dtype=np.float32)
