@@ -7,6 +7,7 @@ import uuid
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -18,7 +19,9 @@ OWL_SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "'")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _NOT_IN_IRI = re.compile(r'[\x00-\x20<>"{}|^`\\\ud800-\udfff]')  # N-Triples, rule IRIREF
-_NAMESPACE = re.compile(r"(.*[/#:])(.+)", re.DOTALL)
+_URI_CHARACTERS = "!#$%&'()*+,/:;=?@~"  # beside letters, digits and -._
+# sssom-py knows a CURIE by a letter, digit or underscore behind the colon.
+_NAMESPACE = re.compile(r"(.*[/#:]\W*)(\w.*)", re.ASCII)
 
 
 def write_alignment(
@@ -33,8 +36,10 @@ def write_alignment(
       with a letter and are never touched.
     * ``.parquet``: the same columns, nothing changed.
     * ``.nt``: one ``owl:sameAs`` statement a pair, without the numbers.
-    * ``.sssom.tsv``: `SSSOM <https://mapping-commons.github.io/sssom/>`_, with ``confidence``
-      and without the further columns.
+    * ``.sssom.tsv``: `SSSOM <https://mapping-commons.github.io/sssom/>`_ with ``confidence``
+      and without the further columns. Its tools drop rows whose identifiers hold anything but
+      ASCII, so IRIs are written as URIs: other characters are percent-encoded as UTF-8
+      (RFC 3987, section 3.1).
 
     The file is there in full or not at all.
 
@@ -95,8 +100,8 @@ def _write_nt(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 def _write_sssom(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     # SSSOM/TSV wants CURIEs: every namespace that occurs gets a prefix.
     prefixes: dict[str, str] = {}
-    subjects = [_curie(iri, prefixes) for iri in table["source"]]
-    objects = [_curie(iri, prefixes) for iri in table["target"]]
+    subjects = [_curie(quote(iri, safe=_URI_CHARACTERS), prefixes) for iri in table["source"]]
+    objects = [_curie(quote(iri, safe=_URI_CHARACTERS), prefixes) for iri in table["target"]]
     rows = list(zip(subjects, objects, table["confidence"], strict=True))
     with atomic_write(path) as file:
         _write_sssom_header(file, prefixes, rows)
@@ -118,7 +123,7 @@ def _write_sssom_header(file: IO[str], prefixes: dict[str, str], rows: list[Any]
     except PackageNotFoundError:
         tool_version = "unknown"
     lines = [
-        f"mapping_set_id: urn:uuid:{identifier}",
+        f"mapping_set_id: https://w3id.org/sssom/mappings/{identifier}",
         "license: https://w3id.org/sssom/license/unspecified",
         "mapping_tool: pyg-mmea",
         f'mapping_tool_version: "{tool_version}"',
@@ -126,14 +131,14 @@ def _write_sssom_header(file: IO[str], prefixes: dict[str, str], rows: list[Any]
         "  owl: http://www.w3.org/2002/07/owl#",
         "  semapv: https://w3id.org/semapv/vocab/",
     ]
-    lines += [f'  {prefix}: "{_escape(namespace)}"' for namespace, prefix in prefixes.items()]
+    lines += [f'  {prefix}: "{namespace}"' for namespace, prefix in prefixes.items()]
     file.writelines(f"#{line}\n" for line in lines)
 
 
-def _curie(iri: str, prefixes: dict[str, str]) -> str:
-    """Cuts an IRI after its last inner ``/``, ``#`` or ``:`` and adds the prefix to the map."""
-    match = _NAMESPACE.fullmatch(iri)
-    namespace, local = match.groups() if match else (iri, "")
+def _curie(uri: str, prefixes: dict[str, str]) -> str:
+    """Cuts a URI after the last ``/``, ``#`` or ``:`` that a name follows; fills the map."""
+    match = _NAMESPACE.fullmatch(uri)
+    namespace, local = match.groups() if match else (uri, "")
     return f"{prefixes.setdefault(namespace, f'ns{len(prefixes) + 1}')}:{local}"
 
 

@@ -109,7 +109,7 @@ def sinkhorn_topk(
     x_s: Tensor,
     x_t: Tensor,
     k: int = 100,
-    temperature: float = 0.05,
+    temperature: float = 0.02,
     num_iters: int = 10,
     chunk_size: int = 1024,
 ) -> SparseScores:
@@ -131,7 +131,7 @@ def sinkhorn_topk(
         k (int, optional): Neighbours of each entity that are kept, cut to the entities there
             are. (default: :obj:`100`)
         temperature (float, optional): Divides the cosines; lower is closer to a one-to-one
-            matching. (default: :obj:`0.05`)
+            matching. (default: :obj:`0.02`)
         num_iters (int, optional): Times both sides are scaled. (default: :obj:`10`)
         chunk_size (int, optional): Rows compared at once. (default: :obj:`1024`)
 
