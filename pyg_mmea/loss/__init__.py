@@ -1,7 +1,17 @@
+from pyg_mmea.loss.alignment_kl import AlignmentKLLoss
 from pyg_mmea.loss.hard_negative import HardNegativeLoss
 from pyg_mmea.loss.info_nce import InfoNCELoss
+from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
+from pyg_mmea.loss.mutual_information import MLPCritic, MutualInformationLoss, SeparableCritic
+from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
 
 __all__ = [
+    "AlignmentKLLoss",
     "HardNegativeLoss",
     "InfoNCELoss",
+    "MLPCritic",
+    "MomentumContrastLoss",
+    "MutualInformationLoss",
+    "SeparableCritic",
+    "UncertaintyWeighting",
 ]

@@ -46,3 +46,12 @@ def pair_share(x: Tensor, weight: Tensor | None = None) -> Tensor:
     weight = weight.detach().to(x.dtype)
     total = weight.sum()
     return weight / total.masked_fill(total == 0, 1.0)
+
+
+def same_entities(num: int, *ids: Tensor | None, device: torch.device) -> Tensor:
+    """Returns ``[B, B]``, true where two links are one or share an entity: no negatives."""
+    same = torch.eye(num, dtype=torch.bool, device=device)
+    for index in ids:
+        if index is not None:
+            same = same | (index.view(-1, 1) == index.view(1, -1))
+    return same

@@ -3,7 +3,13 @@
 import torch
 from torch import Tensor
 
-from pyg_mmea.loss._pairs import check_pairs, check_positive, pair_share, unit_rows
+from pyg_mmea.loss._pairs import (
+    check_pairs,
+    check_positive,
+    pair_share,
+    same_entities,
+    unit_rows,
+)
 
 
 class InfoNCELoss(torch.nn.Module):
@@ -78,10 +84,7 @@ class InfoNCELoss(torch.nn.Module):
             return x_s.sum() + x_t.sum()
 
         x_s, x_t = unit_rows(x_s), unit_rows(x_t)
-        same = torch.eye(x_s.size(0), dtype=torch.bool, device=x_s.device)  # [B, B]
-        for index in (index_s, index_t):
-            if index is not None:
-                same = same | (index.view(-1, 1) == index.view(1, -1))
+        same = same_entities(x_s.size(0), index_s, index_t, device=x_s.device)  # [B, B]
 
         inter = (x_s / self.temperature) @ x_t.t()  # [B, B]; its transpose is the other direction
         positive = inter.diagonal().clone()  # [B]
