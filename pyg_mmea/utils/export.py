@@ -76,8 +76,20 @@ def write_alignment(
 
 
 def _write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    rows = table.astype(object).where(table.notna(), "").itertuples(index=False, name=None)
     with atomic_write(path) as file:
-        table.rename(columns=_guard).map(_guard).to_csv(file, index=False, lineterminator="\n")
+        for row in (tuple(table.columns), *rows):
+            file.write(",".join(map(_cell, row)) + "\n")
+
+
+def _cell(value: Any) -> str:
+    """Writes one cell of a CSV file; pandas would leave a lone carriage return unquoted."""
+    text = str(value)
+    if isinstance(value, str) and text.startswith(_FORMULA_START):
+        text = f"'{text}"
+    if any(character in text for character in ',"\r\n'):
+        text = '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def _write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
@@ -140,11 +152,6 @@ def _curie(uri: str, prefixes: dict[str, str]) -> str:
     match = _NAMESPACE.fullmatch(uri)
     namespace, local = match.groups() if match else (uri, "")
     return f"{prefixes.setdefault(namespace, f'ns{len(prefixes) + 1}')}:{local}"
-
-
-def _guard(cell: Any) -> Any:
-    """Keeps a spreadsheet from running a text as a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_START) else cell
 
 
 def _iri(text: str, base: str | None) -> str:
