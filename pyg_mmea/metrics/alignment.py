@@ -145,9 +145,12 @@ def evaluate_alignment(
     ranks = torch.stack(link_ranks(x_s, x_t, links, candidates, csls_k, chunk_size))
     if matching != "none":
         axes = candidate_axes(x_s.size(0), x_t.size(0), links, candidates)
-        x_s, x_t = x_s[axes.source], x_t[axes.target]
+        # A matching breaks ties by position, so no position may tell which entities are linked.
+        shuffle = torch.randperm(axes.target.numel(), generator=torch.Generator().manual_seed(0))
+        shuffle = shuffle.to(links.device)
+        x_s, x_t = x_s[axes.source], x_t[axes.target[shuffle]]
         own = torch.empty_like(links)
-        own[:, axes.order] = torch.stack([axes.row, axes.column])
+        own[:, axes.order] = torch.stack([axes.row, shuffle.argsort()[axes.column]])
         if matching == "sinkhorn":
             ranks = sparse_ranks(ranks, own, sinkhorn_topk(x_s, x_t, chunk_size=chunk_size))
         else:
