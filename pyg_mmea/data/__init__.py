@@ -4,12 +4,14 @@ from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.features import attribute_bag, relation_bag
 from pyg_mmea.data.frames import from_tables
+from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.rdf import from_rdf
 from pyg_mmea.data.split import split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.data.text import encode_texts
 from pyg_mmea.data.transforms import DropModality, HideAnchors
 from pyg_mmea.data.validate import validate
 
@@ -21,12 +23,15 @@ __all__ = [
     "GraphTables",
     "HideAnchors",
     "attribute_bag",
+    "encode_images",
+    "encode_texts",
     "from_networkx",
     "from_rdf",
     "from_tables",
     "load_features",
     "make_pair",
     "read_folder",
+    "reduce_features",
     "relation_bag",
     "split_anchors",
     "split_seeds",

@@ -8,12 +8,15 @@ from torch import Tensor
 
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.features import attribute_bag, bag_mask, relation_bag
+from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.split import Masks, split_anchors
 from pyg_mmea.data.tables import Features, GraphTables
+from pyg_mmea.data.text import encode_texts
 from pyg_mmea.data.validate import validate
 from pyg_mmea.data.verbalize import attribute_text, relation_text
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, Modality
+from pyg_mmea.utils.io import cache_folder
 
 # Names, texts and literal values give the answer away, so they need to be asked for.
 _AUTO = (Modality.RELATION, Modality.ATTRIBUTE, Modality.IMAGE)
@@ -49,16 +52,20 @@ def _has(graph: GraphTables, modality: Modality) -> bool:
     }[modality]
 
 
-def _encode(
-    graph: GraphTables, modality: Modality, image_encoder: str, text_encoder: str
-) -> Features:
-    if modality == Modality.IMAGE:
-        from pyg_mmea.data.images import encode_images
+def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list[Features]:
+    """Encodes the pictures of both graphs together, since reduced features are comparable only
+    if one projection made them.
+    """
+    paths = [path for graph in graphs for path in graph.image_path or [None] * graph.num_entities]
+    x, mask = encode_images(paths, encoder, cache_dir=cache_folder() / "images")
+    if encoder == "handcrafted":
+        x = reduce_features(x, mask)
+    sizes = [graph.num_entities for graph in graphs]
+    return list(zip(x.split(sizes), mask.split(sizes), strict=True))
 
-        return encode_images(graph.image_path or [None] * graph.num_entities, image_encoder)
+
+def _encode_texts(graph: GraphTables, modality: Modality, text_encoder: str) -> Features:
     if modality == Modality.NAME:
-        from pyg_mmea.data.text import encode_texts
-
         names = graph.name or [""] * graph.num_entities
         return encode_texts([name or None for name in names], text_encoder)
     if modality == Modality.RELATION_TEXT:
@@ -84,8 +91,10 @@ def _add_features(
         *bags, vocabulary = make(*graphs)
         data[f"{modality}_vocabulary"] = vocabulary
         both = [(bag, bag_mask(bag)) for bag in bags]
+    elif modality == Modality.IMAGE:
+        both = _encode_images(graphs, image_encoder)
     else:
-        both = [_encode(graph, modality, image_encoder, text_encoder) for graph in graphs]
+        both = [_encode_texts(graph, modality, text_encoder) for graph in graphs]
     for side, (x, mask) in zip(SIDES, both, strict=True):
         data[side][f"x_{modality}"] = x
         data[side][f"{modality}_mask"] = mask
@@ -114,7 +123,9 @@ def make_pair(
             asked for by name, since they tend to give the answer away.
             (default: :obj:`"auto"`)
         image_encoder (str): What turns pictures into features; see
-            :func:`~pyg_mmea.data.encode_images`. (default: :obj:`"handcrafted"`)
+            :func:`~pyg_mmea.data.encode_images`. Those of :obj:`"handcrafted"` are reduced by
+            :func:`~pyg_mmea.data.reduce_features`, over both graphs together.
+            (default: :obj:`"handcrafted"`)
         text_encoder (str): What turns names and triples into features; see
             :func:`~pyg_mmea.data.encode_texts`. (default: :obj:`"hashing"`)
         dataset (str): Name that results are reported under. (default: :obj:`"custom"`)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.data.tables import Features, GraphTables
+from pyg_mmea.data.text import encode_texts
 
 # Sentences encoded at a time, which bounds memory.
 _CHUNK = 8192
@@ -23,8 +24,6 @@ def _mean_of_sentences(
     entities: Tensor, sentences: list[str], num_entities: int, encoder: str
 ) -> Features:
     """Encodes each different sentence once and averages over the sentences of an entity."""
-    from pyg_mmea.data.text import encode_texts
-
     texts = sorted(set(sentences))
     number = {text: i for i, text in enumerate(texts)}
     rows = torch.tensor([number[text] for text in sentences], dtype=torch.long)
