@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from pyg_mmea.data import AlignmentData, from_rdf
+from pyg_mmea.errors import DataError
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE
+
+rdflib = pytest.importorskip("rdflib", reason="needs the extra rdf")
+
+SOURCE = """
+@prefix a: <http://a.org/> .
+@prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
+@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
+a:x rdfs:label "Zoë, \\"the first\\"" ; skos:prefLabel "other" ; a:knows a:y ; a:age 7 .
+a:y skos:prefLabel "why" ; a:photo "y.png" ; a:age 8 .
+"""
+TARGET = """
+<http://b.org/p> <http://b.org/near> <http://b.org/q> .
+<http://b.org/p> <http://www.w3.org/2002/07/owl#sameAs> <http://elsewhere.org/> .
+"""
+LINKS = """
+<http://a.org/x> <http://www.w3.org/2002/07/owl#sameAs> <http://b.org/q> .
+"""
+FEATURES = ["relation", "attribute", "attribute_text"]
+
+
+def _check(data: AlignmentData) -> None:
+    assert data["source"].uri == ["http://a.org/x", "http://a.org/y"]
+    assert data["source"].name == ['Zoë, "the first"', "why"]
+    assert data["source"].image_path == [None, "y.png"]
+    assert data["target"].uri == ["http://b.org/p", "http://b.org/q"]
+    assert "name" not in data["target"]
+    assert data[RELATION_EDGE["source"]].edge_index.tolist() == [[0], [1]]
+    assert data[RELATION_EDGE["source"]].relation_uri == ["http://a.org/knows"]
+    assert data.attribute_vocabulary == ["http://a.org/age"]
+    assert data[ANCHOR_EDGE].edge_label_index.tolist() == [[0], [1]]
+    assert data["source"].attribute_text_mask.all()
+
+
+def test_graphs() -> None:
+    source, target, links = (
+        rdflib.Graph().parse(data=text, format="turtle") for text in (SOURCE, TARGET, LINKS)
+    )
+    photo = "http://a.org/photo"
+    _check(from_rdf(source, target, links, image_predicate=photo, features=FEATURES))
+
+
+def test_files_and_pairs(tmp_path: Path) -> None:
+    (tmp_path / "source.ttl").write_text(SOURCE)
+    (tmp_path / "target.nt").write_text(TARGET)
+    data = from_rdf(
+        tmp_path / "source.ttl",
+        str(tmp_path / "target.nt"),
+        [("http://a.org/x", "http://b.org/q")],
+        image_predicate="http://a.org/photo",
+        features=FEATURES,
+    )
+    _check(data)
+
+
+def test_broken(tmp_path: Path) -> None:
+    (tmp_path / "a.nt").write_text("<http://a.org/x> no triple")
+    (tmp_path / "empty.nt").touch()
+    (tmp_path / "b.nt").write_text(TARGET)
+    with pytest.raises(DataError, match=r"a\.nt: is no RDF that can be read") as info:
+        from_rdf(tmp_path / "a.nt", tmp_path / "b.nt", [])
+    assert "\n" not in str(info.value)
+    with pytest.raises(DataError, match=r"c\.nt: file is missing"):
+        from_rdf(tmp_path / "b.nt", tmp_path / "c.nt", [])
+    with pytest.raises(DataError, match="the source graph holds no entity"):
+        from_rdf(tmp_path / "empty.nt", tmp_path / "b.nt", [])
+    with pytest.raises(DataError, match="entity 'x' in column 'source' is unknown"):
+        from_rdf(tmp_path / "b.nt", tmp_path / "b.nt", [("x", "http://b.org/p")])
