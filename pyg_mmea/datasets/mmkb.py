@@ -47,7 +47,7 @@ def read_tokens(path: Path, num_columns: int) -> list[list[str]]:
     tokens: list[bytes] = []
     for line, text in enumerate(content.split(b"\n"), start=1):
         row = text.split()  # of bytes: only ASCII blanks separate
-        if len(row) == num_columns + 1 and row[-1] == b".":
+        if row and row[-1] == b".":
             row.pop()
         if len(row) != num_columns:
             raise DataError(f"needs {num_columns} columns (got {len(row)})", path, line)
