@@ -142,12 +142,13 @@ def evaluate_alignment(
     """
     if matching not in MATCHINGS:
         raise ValueError(f"'matching' needs to be one of {MATCHINGS} (got {matching!r})")
+    links = links.to(x_s.device)
     ranks = torch.stack(link_ranks(x_s, x_t, links, candidates, csls_k, chunk_size))
     if matching != "none":
         axes = candidate_axes(x_s.size(0), x_t.size(0), links, candidates)
         # A matching breaks ties by position, so no position may tell which entities are linked.
         shuffle = torch.randperm(axes.target.numel(), generator=torch.Generator().manual_seed(0))
-        shuffle = shuffle.to(links.device)
+        shuffle = shuffle.to(x_s.device)
         x_s, x_t = x_s[axes.source], x_t[axes.target[shuffle]]
         own = torch.empty_like(links)
         own[:, axes.order] = torch.stack([axes.row, shuffle.argsort()[axes.column]])

@@ -69,7 +69,7 @@ def link_ranks(
     Raises:
         ValueError: If there are no links, or an argument is out of range.
     """
-    axes = candidate_axes(x_s.size(0), x_t.size(0), links, candidates)
+    axes = candidate_axes(x_s.size(0), x_t.size(0), links.to(x_s.device), candidates)
     unit_s, unit_t = unit_pair(x_s[axes.source], x_t[axes.target])
 
     num_linked_s = int(axes.row[-1]) + 1
@@ -219,7 +219,3 @@ def _span(ascending: Tensor, start: int, stop: int) -> tuple[int, int]:
     bounds = torch.tensor([start, stop], device=ascending.device)
     low, high = torch.searchsorted(ascending.contiguous(), bounds).tolist()
     return low, high
-
-
-def _signs(gap: Tensor, tolerance: float) -> Tensor:
-    return torch.nn.functional.hardshrink(gap, tolerance).sign_()
