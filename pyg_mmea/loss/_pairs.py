@@ -4,15 +4,22 @@ import torch
 from torch import Tensor
 
 
-def unit_rows(x: Tensor) -> Tensor:
-    """Returns the rows scaled to length one; zero rows stay zero and pass a finite gradient.
+def at_least_single(x: Tensor) -> Tensor:
+    """Raises half precision to single: losses need the digits."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
-    Half precision is raised to single: losses need the digits.
-    """
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Returns the rows scaled to length one; zero rows stay zero and pass a finite gradient."""
+    x = at_least_single(x)
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / norm.masked_fill(norm == 0, 1.0)
+
+
+def scaled_products(x: Tensor, y: Tensor, temperature: float) -> Tensor:
+    """Returns ``[B_x, B_y]``, all dot products of rows over the temperature, not in half precision."""
+    with torch.autocast(x.device.type, enabled=False):
+        return (x / temperature) @ y.t()
 
 
 def check_pairs(x_s: Tensor, x_t: Tensor, **per_pair: Tensor | None) -> None:

@@ -3,7 +3,13 @@
 import torch
 from torch import Tensor
 
-from pyg_mmea.loss._pairs import check_pairs, check_positive, pair_share, unit_rows
+from pyg_mmea.loss._pairs import (
+    check_pairs,
+    check_positive,
+    pair_share,
+    scaled_products,
+    unit_rows,
+)
 
 
 class AlignmentKLLoss(torch.nn.Module):
@@ -96,12 +102,12 @@ class AlignmentKLLoss(torch.nn.Module):
     def _log_distributions(self, x_s: Tensor, x_t: Tensor) -> list[Tensor]:
         """Returns log-probabilities in blocks ``[B, B]``, a row per entity: two blocks a side."""
         x_s, x_t = unit_rows(x_s), unit_rows(x_t)
-        inter = (x_s / self.temperature) @ x_t.t()  # [B, B]
+        inter = scaled_products(x_s, x_t, self.temperature)  # [B, B]
         out = []
         for x, block in ((x_s, inter), (x_t, inter.t())):
             total = block.logsumexp(dim=1, keepdim=True)  # [B, 1]
             if self.intra:
-                own = (x / self.temperature) @ x.t()  # [B, B]
+                own = scaled_products(x, x, self.temperature)  # [B, B]
                 own.fill_diagonal_(torch.finfo(own.dtype).min)  # no longer finite would be NaN
                 total = torch.logaddexp(total, own.logsumexp(dim=1, keepdim=True))
                 # The entity itself has probability zero in both, and so no part in the divergence.

@@ -106,8 +106,9 @@ class HardNegativeLoss(torch.nn.Module):
 
         share = pair_share(x_s, weight)  # [B]
         apply = _NormalizedLogSumExp.apply
-        loss_s = apply(x_t, x_s, candidates_s, own_s, share, self.scale)
-        loss_t = apply(x_s, x_t, candidates_t, own_t, share, self.scale)
+        with torch.autocast(x_s.device.type, enabled=False):
+            loss_s = apply(x_t, x_s, candidates_s, own_s, share, self.scale)
+            loss_t = apply(x_s, x_t, candidates_t, own_t, share, self.scale)
         return loss_s + loss_t
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from pyg_mmea.loss._pairs import (
     check_positive,
     pair_share,
     same_entities,
+    scaled_products,
     unit_rows,
 )
 
@@ -86,7 +87,9 @@ class InfoNCELoss(torch.nn.Module):
         x_s, x_t = unit_rows(x_s), unit_rows(x_t)
         same = same_entities(x_s.size(0), index_s, index_t, device=x_s.device)  # [B, B]
 
-        inter = (x_s / self.temperature) @ x_t.t()  # [B, B]; its transpose is the other direction
+        inter = scaled_products(
+            x_s, x_t, self.temperature
+        )  # [B, B]; its transpose is the other direction
         positive = inter.diagonal().clone()  # [B]
         lowest = torch.finfo(inter.dtype).min  # finite: a row without any negative stays finite
         inter.masked_fill_(same, lowest)
@@ -94,7 +97,8 @@ class InfoNCELoss(torch.nn.Module):
         for x, dim in ((x_s, 1), (x_t, 0)):
             total = torch.logaddexp(positive, inter.logsumexp(dim))
             if self.intra:
-                own = ((x / self.temperature) @ x.t()).masked_fill_(same, lowest)  # [B, B]
+                own = scaled_products(x, x, self.temperature)  # [B, B]
+                own.masked_fill_(same, lowest)
                 total = torch.logaddexp(total, own.logsumexp(1))
             loss = loss + (total - positive) / 2
         return (loss * pair_share(x_s, weight)).sum()

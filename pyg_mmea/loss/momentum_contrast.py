@@ -8,6 +8,7 @@ from pyg_mmea.loss._pairs import (
     check_positive,
     pair_share,
     same_entities,
+    scaled_products,
     unit_rows,
 )
 
@@ -80,7 +81,8 @@ class MomentumContrastLoss(torch.nn.Module):
         return (loss / 2 * pair_share(x_s, weight)).sum()
 
     def _contrast(self, query: Tensor, key: Tensor, same: Tensor) -> Tensor:
-        score = (unit_rows(query) / self.temperature) @ unit_rows(key.detach()).t()  # [B, B]
+        query, key = unit_rows(query), unit_rows(key.detach())
+        score = scaled_products(query, key, self.temperature)  # [B, B]
         positive = score.diagonal().clone()  # [B]
         score.masked_fill_(same, torch.finfo(score.dtype).min)
         return torch.logaddexp(positive, score.logsumexp(dim=1)) - positive

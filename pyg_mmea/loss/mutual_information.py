@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear, ReLU, Sequential
 
+from pyg_mmea.loss._pairs import at_least_single
+
 _BOUNDS = ("dv", "infonce", "jsd")
 
 
@@ -216,8 +218,10 @@ class MutualInformationLoss(torch.nn.Module):
         h, z = h[order], z[order]  # [n, D_h], [n, D_z]
 
         if self.bound == "infonce":
-            return -_info_nce(self.critic.all_pairs(h, z))  # type: ignore[operator]
-        joint, marginal = self.critic(h, z), self.critic(h, z.roll(1, dims=0))  # [n], [n]
+            score = self.critic.all_pairs(h, z)  # type: ignore[operator]
+            return -_info_nce(at_least_single(score))
+        joint = at_least_single(self.critic(h, z))  # [n]
+        marginal = at_least_single(self.critic(h, z.roll(1, dims=0)))  # [n]
         if self.bound == "jsd":
             value = -F.softplus(-joint).mean() - F.softplus(marginal).mean()
             return -(value + 2 * math.log(2))

@@ -183,3 +183,13 @@ def test_hard_negative_rejects_bad_input():
         loss(*inputs, index_s=torch.arange(5))
     with pytest.raises(ValueError, match="'negative_index_t' needs to have shape"):
         loss(*inputs, index_t=torch.arange(5), negative_index_t=torch.arange(5))
+
+
+def test_hard_negative_under_autocast_is_computed_in_single():
+    inputs = random_inputs(dtype=torch.float32)
+    expected = HardNegativeLoss()(*inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = HardNegativeLoss()(*inputs)
+    assert out.dtype == torch.float32
+    assert torch.allclose(out, expected)
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(out, inputs))

@@ -123,3 +123,19 @@ def test_info_nce_rejects_bad_input():
         InfoNCELoss()(torch.randn(3, 4), torch.randn(2, 4))
     with pytest.raises(ValueError, match="'weight' needs to have shape"):
         InfoNCELoss()(torch.randn(3, 4), torch.randn(3, 4), weight=torch.ones(2))
+
+
+def test_info_nce_of_half_precision_is_computed_in_single():
+    x_s, x_t = torch.randn(6, 4).bfloat16(), torch.randn(6, 4).bfloat16()
+    out = InfoNCELoss()(x_s, x_t)
+    assert out.dtype == torch.float32
+    assert torch.equal(out, InfoNCELoss()(x_s.float(), x_t.float()))
+
+
+def test_info_nce_under_autocast_is_computed_in_single():
+    x_s, x_t = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = InfoNCELoss()(x_s, x_t)
+    assert torch.equal(out, InfoNCELoss()(x_s, x_t))
+    out.backward()
+    assert x_s.grad.abs().sum() > 0

@@ -134,6 +134,17 @@ def test_one_backward_reaches_critic_and_inputs(bound, dtype):
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
+def test_value_is_single_under_autocast(bound):
+    loss = MutualInformationLoss(3, 5, bound=bound)
+    h, z = torch.randn(8, 3), torch.randn(8, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = loss(h, z, generator=torch.Generator().manual_seed(0))
+    assert out.dtype == torch.float32
+    expected = loss(h, z, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(out, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
 def test_mask_and_number_of_samples(bound):
     calls = []
 
