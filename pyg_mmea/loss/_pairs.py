@@ -17,7 +17,7 @@ def unit_rows(x: Tensor) -> Tensor:
 
 
 def scaled_products(x: Tensor, y: Tensor, temperature: float) -> Tensor:
-    """Returns ``[B_x, B_y]``, all dot products of rows over the temperature, not in half precision."""
+    """Returns the dot products of all rows over the temperature ``[B_x, B_y]``, never in half."""
     with torch.autocast(x.device.type, enabled=False):
         return (x / temperature) @ y.t()
 
