@@ -1,6 +1,5 @@
 """Strict reader of the folder layout of EVA, MCLEA and MEAformer."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.data.tables import GraphTables
-from pyg_mmea.data.textfile import first_repeat, read_bytes, read_ids, read_numbered, read_rows
+from pyg_mmea.data.textfile import first_repeat, read_ids, read_json, read_numbered, read_rows
 from pyg_mmea.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -184,12 +183,7 @@ def _add_attributes(graph: GraphTables, folder: Path, side: int) -> None:
 
 def _read_names(path: Path, index: EntityIndex, side: int) -> list[str]:
     """Reads a JSON file that maps entity ids to labels; entities without one get an empty text."""
-    try:
-        content = json.loads(read_bytes(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"is no JSON ({error.msg})", path, error.lineno) from error
-    except RecursionError as error:
-        raise DataError("is no JSON (nested too deeply)", path) from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DataError("needs to map entity ids to labels", path)
     for key, value in content.items():
@@ -248,6 +242,9 @@ def _read_links(folder: Path, index: EntityIndex) -> tuple[Tensor, Tensor | None
         for path in (gold_path, seed_path, other_path)
         if path.exists()
     }
+    for path, links in parts.items():
+        if len(links) == 0:
+            raise DataError("holds no link", path)
     if gold_path in parts:
         gold = parts[gold_path]
         for path in (seed_path, other_path):
@@ -262,11 +259,11 @@ def _read_links(folder: Path, index: EntityIndex) -> tuple[Tensor, Tensor | None
         gold = np.concatenate(list(parts.values()))
         _, first = np.unique(_encode_links(gold, index), return_index=True)
         gold = gold[np.sort(first)]
-    links = torch.from_numpy(np.ascontiguousarray(gold.T))
+    gold_links = torch.from_numpy(np.ascontiguousarray(gold.T))
     if seed_path not in parts:
-        return links, None, f"{seed_path}: file is missing"
+        return gold_links, None, f"{seed_path}: file is missing"
     seeds = np.isin(_encode_links(gold, index), _encode_links(parts[seed_path], index))
-    return links, torch.from_numpy(seeds), ""
+    return gold_links, torch.from_numpy(seeds), ""
 
 
 def read_folder(folder: Path, need_relation_names: bool = True) -> FolderPair:

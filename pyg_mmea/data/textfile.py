@@ -1,7 +1,9 @@
 """Strict, vectorised reading of tab-separated files."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +79,21 @@ def read_ids(path: Path, num_columns: int) -> np.ndarray:
         rule = f"'{text}' is no id; ids are integers from 0"
         raise DataError(rule, path, field // num_columns + 1)
     return np.fromstring(content.decode("ascii"), dtype=np.int64, sep=" ").reshape(-1, num_columns)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        DataError: If the file is missing, not UTF-8 or no JSON.
+    """
+    content = read_bytes(path)
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise DataError(f"is no JSON ({error.msg})", path, error.lineno) from error
+    except (ValueError, RecursionError) as error:  # huge numbers, deep nesting
+        raise DataError(f"is no JSON ({error})", path) from error
 
 
 @dataclass

@@ -1,12 +1,11 @@
 """DBP15K, cross-lingual."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from pyg_mmea.data.layout import FolderPair, read_folder
-from pyg_mmea.data.textfile import read_bytes
+from pyg_mmea.data.textfile import read_json
 from pyg_mmea.datasets.base import AlignmentDataset, data_folder
 from pyg_mmea.datasets.folder import find_pickle, folder_files
 from pyg_mmea.errors import DataError
@@ -16,10 +15,7 @@ PAIRS = ("zh_en", "ja_en", "fr_en")
 
 def _read_translated_names(path: Path) -> dict[int, str]:
     """Reads :obj:`[[id, [word, ...]], ...]`, one list for both graphs."""
-    try:
-        content = json.loads(read_bytes(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"is no JSON ({error.msg})", path, error.lineno) from error
+    content = read_json(path)
     try:
         return {int(number): " ".join(words) for number, words in content}
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.typing import Modality
 
 _DENSE = (Modality.IMAGE, Modality.NAME, Modality.RELATION_TEXT, Modality.ATTRIBUTE_TEXT)
-_ALL = (Modality.RELATION, Modality.ATTRIBUTE, *_DENSE)
+_ALL = tuple(name.value for name in (Modality.RELATION, Modality.ATTRIBUTE, *_DENSE))
 
 
 class FakeMMKG(InMemoryDataset):
@@ -64,82 +64,78 @@ class FakeMMKG(InMemoryDataset):
                 raise ValueError(f"'{name}' needs to be in [0, 1) (got {value})")
         if num_links < 1:
             raise ValueError(f"'num_links' needs to be positive (got {num_links})")
-        self._generator = torch.Generator().manual_seed(seed)
-        self._noise, self._missing = noise, missing
-
-        # Concepts: the linked ones, then what only the source has, then what only the target has.
-        num_concepts = num_links + 2 * num_dangling
-        num_triples = round(avg_degree * num_concepts)
-        triples = torch.stack(
-            [
-                self._integers(num_concepts, num_triples),
-                self._integers(num_relations, num_triples),
-                self._integers(num_concepts, num_triples),
-            ],
-            dim=1,
-        )
-        attributes = self._rand(num_concepts, num_attributes) < 0.4
-        dense = {
-            name: torch.randn(num_concepts, num_channels, generator=self._generator)
-            for name in _DENSE
-        }
-        linked = torch.arange(num_links)
-        first_own = num_links + torch.arange(num_dangling)
-        graphs, local = [], []
-        for side, own in (("source", first_own), ("target", first_own + num_dangling)):
-            concepts = torch.cat([linked, own])
-            order = torch.randperm(concepts.numel(), generator=self._generator)
-            concepts = concepts[order]
-            number = torch.full((num_concepts,), -1)
-            number[concepts] = torch.arange(concepts.numel())
-            graphs.append(
-                self._graph(side, concepts, number, triples, num_relations, attributes, dense)
-            )
-            local.append(number[:num_links])
-
-        masks = split_anchors(num_links, seed_ratio, val_ratio, split_seed)
+        make = _GraphMaker(num_links, num_dangling, noise, missing, seed)
+        make.draw_concepts(num_relations, num_attributes, avg_degree, num_channels)
+        source, source_links = make.graph("source")
+        target, target_links = make.graph("target")
         self._data = make_pair(
-            graphs[0],
-            graphs[1],
-            torch.stack(local),
-            masks,
+            source,
+            target,
+            torch.stack([source_links, target_links]),
+            split_anchors(num_links, seed_ratio, val_ratio, split_seed),
             features=features,
             dataset="FakeMMKG",
         )
 
-    def _rand(self, *size: int) -> Tensor:
-        return torch.rand(*size, generator=self._generator)
 
-    def _integers(self, high: int, size: int) -> Tensor:
-        return torch.randint(high, (size,), generator=self._generator)
+class _GraphMaker:
+    """Draws a graph of concepts and noisy copies of it.
 
-    def _graph(
-        self,
-        side: str,
-        concepts: Tensor,
-        number: Tensor,
-        triples: Tensor,
-        num_relations: int,
-        attributes: Tensor,
-        dense: dict[Modality, Tensor],
-    ) -> GraphTables:
-        head, relation, tail = number[triples[:, 0]], triples[:, 1], number[triples[:, 2]]
-        kept = (head >= 0) & (tail >= 0) & (self._rand(len(triples)) >= self._noise)
-        has = attributes[concepts]
-        has &= self._rand(*has.shape) >= self._noise
+    Concepts are numbered: first the linked ones, then what only the source has, then what only
+    the target has.
+    """
+
+    def __init__(
+        self, num_links: int, num_dangling: int, noise: float, missing: float, seed: int
+    ) -> None:
+        self.num_links, self.num_dangling = num_links, num_dangling
+        self.noise, self.missing = noise, missing
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def draw_concepts(
+        self, num_relations: int, num_attributes: int, avg_degree: float, num_channels: int
+    ) -> None:
+        self.num_concepts = self.num_links + 2 * self.num_dangling
+        self.num_relations = num_relations
+        size = (round(avg_degree * self.num_concepts),)
+        highs = (self.num_concepts, num_relations, self.num_concepts)
+        columns = [torch.randint(high, size, generator=self.generator) for high in highs]
+        self.triples = torch.stack(columns, dim=1)
+        self.attributes = self._rand(self.num_concepts, num_attributes) < 0.4
+        self.dense = {name: self._randn(self.num_concepts, num_channels) for name in _DENSE}
+
+    def graph(self, side: str) -> tuple[GraphTables, Tensor]:
+        """A copy, and the local ids of the linked entities."""
+        first_own = self.num_links + (self.num_dangling if side == "target" else 0)
+        own = torch.arange(first_own, first_own + self.num_dangling)
+        concepts = torch.cat([torch.arange(self.num_links), own])
+        concepts = concepts[torch.randperm(concepts.numel(), generator=self.generator)]
+        local = torch.full((self.num_concepts,), -1)
+        local[concepts] = torch.arange(concepts.numel())
+
+        triples = self.triples.clone()
+        triples[:, [0, 2]] = local[triples[:, [0, 2]]]
+        kept = (triples >= 0).all(dim=1) & (self._rand(len(triples)) >= self.noise)
+        has = self.attributes[concepts]
+        has &= self._rand(*has.shape) >= self.noise
         features = {}
-        for name, x in dense.items():
-            mask = self._rand(concepts.numel()) >= self._missing
-            noisy = x[concepts] + self._noise * torch.randn(
-                concepts.numel(), x.size(1), generator=self._generator
-            )
+        for name, x in self.dense.items():
+            mask = self._rand(concepts.numel()) >= self.missing
+            noisy = x[concepts] + self.noise * self._randn(concepts.numel(), x.size(1))
             features[name.value] = (noisy * mask.view(-1, 1), mask)
-        return GraphTables(
+        tables = GraphTables(
             uri=[f"http://{side}.example/entity/{i}" for i in range(concepts.numel())],
-            triples=torch.stack([head, relation, tail], dim=1)[kept],
-            relation_uri=[f"http://fake.example/relation/{i}" for i in range(num_relations)],
+            triples=triples[kept],
+            relation_uri=[f"http://fake.example/relation/{i}" for i in range(self.num_relations)],
             attributes=has.nonzero(),
             attribute_uri=[f"http://fake.example/attribute/{i}" for i in range(has.size(1))],
             name=[f"thing {concept}" for concept in concepts.tolist()],
             features=features,
         )
+        return tables, local[: self.num_links]
+
+    def _rand(self, *size: int) -> Tensor:
+        return torch.rand(*size, generator=self.generator)
+
+    def _randn(self, *size: int) -> Tensor:
+        return torch.randn(*size, generator=self.generator)

@@ -127,6 +127,7 @@ BROKEN = {
     "link entity": (_write("ill_ent_ids", "0\t77"), "ill_ent_ids", 1, "entity 77 is in neither"),
     "link columns": (_write("ill_ent_ids", "0\t3\t1"), "ill_ent_ids", 1, "needs 2 tab"),
     "link id": (_write("ill_ent_ids", "0\t3.5"), "ill_ent_ids", 1, "'3.5' is no id"),
+    "no seed": (_write("sup_ent_ids", "\n"), "sup_ent_ids", None, "holds no link"),
     "seed not gold": (_write("sup_ent_ids", "0\t3\n0\t1"), "sup_ent_ids", 2, "not in ill_ent_ids"),
     "attribute URIs": (_write("training_attrs_1", "x\ta"), "training_attrs_1", 1, "no entity"),
     "attribute": (_write("training_attrs_1", "E\ta\nE\t"), "training_attrs_1", 2, "is empty"),

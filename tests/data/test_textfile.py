@@ -3,7 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyg_mmea.data.textfile import first_repeat, read_ids, read_numbered, read_rows
+from pyg_mmea.data.textfile import (
+    first_repeat,
+    read_ids,
+    read_json,
+    read_numbered,
+    read_rows,
+)
 from pyg_mmea.errors import DataError
 
 
@@ -83,3 +89,15 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_first_repeat(kind: type) -> None:
     assert first_repeat(kind(["b", "a", "c", "a", "b"])) == 3
     assert first_repeat(kind(["b", "a", "c"])) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [("{\n1", 2), ("[" * 100_000, None), ("9" * 10_000, None), ("", 1)],
+    ids=["syntax", "deep", "huge", "empty"],
+)
+def test_read_json_of_no_json(path: Path, content: str, line: int | None) -> None:
+    path.write_text(content)
+    with pytest.raises(DataError, match="is no JSON") as info:
+        read_json(path)
+    assert info.value.line == line
