@@ -12,7 +12,7 @@ THUMBNAIL = 64  # pixels a side, after cropping to the content and stretching to
 BINS = (6, 8, 8)  # of the Lab histogram
 WEIGHTS = {"hog_fine": 1.0, "hog_coarse": 0.7, "outline": 0.5, "layout": 1.0, "histogram": 0.5}
 NUM_FEATURES = 1764 + 324 + 1764 + 192 + 384
-VERSION = 1  # goes into cache keys: raise it whenever a number below changes
+VERSION = 2  # goes into cache keys: raise it whenever a number below changes
 
 
 def handcrafted(image: Image.Image) -> Array | None:
@@ -25,10 +25,11 @@ def handcrafted(image: Image.Image) -> Array | None:
     * ``layout``: mean Lab colour in an 8 x 8 grid, as difference to white;
     * ``histogram``: square root of a smoothed 6 x 8 x 8 Lab histogram of the content.
 
-    Before that, the content is found: by the alpha channel, or in an opaque picture whose
-    border has one colour, as everything that this colour does not reach from the border. The
-    picture is cropped to the content, stretched to 64 x 64 pixels and put on white, so that
-    neither the background nor the place or size of the object in the frame counts.
+    Before that, the content is found: by the alpha channel, or in an opaque picture as what
+    differs in colour from the border next to it. The picture is cropped to the content,
+    stretched to 64 x 64 pixels and put on white, so that neither the background nor the place
+    or size of the object in the frame counts. Where nothing stands out from the border, the
+    whole picture is the content.
 
     Args:
         image (PIL.Image.Image): The picture, in mode :obj:`"RGBA"`.
@@ -46,7 +47,7 @@ def handcrafted(image: Image.Image) -> Array | None:
     content = _crop(_cut_out(np.asarray(image, dtype=np.float32) / 255, rgb2lab))
     if content is None:
         return None
-    thumbnail = _stretch(content)
+    thumbnail = _resize(content, THUMBNAIL)
     alpha = thumbnail[..., 3]
     lab = rgb2lab(np.clip(thumbnail[..., :3] + (1 - alpha[..., None]), 0, 1))
     lightness = lab[..., 0] / 100
@@ -71,23 +72,29 @@ def _unit(block: Array) -> Array:
 
 
 def _cut_out(rgba: Array, rgb2lab: Callable[[Array], Array]) -> Array:
-    """Makes a plain background transparent; a picture with an alpha channel keeps its own."""
-    from scipy.ndimage import label
+    """Makes the background transparent; a picture with an alpha channel keeps its own."""
+    from scipy.ndimage import binary_fill_holes, binary_opening, label
+    from scipy.spatial import cKDTree
+    from skimage.filters import threshold_otsu
 
     if rgba[..., 3].min() < 0.5:
         return rgba
-    lab = rgb2lab(rgba[..., :3])
-    border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
-    colour = np.median(border, axis=0)
-    if np.percentile(np.linalg.norm(border - colour, axis=1), 80) > 12:
-        return rgba  # several colours touch the border: no plain background
-    near = np.linalg.norm(lab - colour, axis=2) < 12
-    regions, _ = label(near)
-    outer = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
-    background = np.isin(regions, outer[outer > 0])
-    if background.mean() > 0.98:
-        return rgba  # nothing stands out: a plain picture is its own content
-    return np.dstack([rgba[..., :3], rgba[..., 3] * ~background]).astype(np.float32)
+    small = _resize(rgba, THUMBNAIL)
+    lab = rgb2lab(small[..., :3]) * [0.6, 1.0, 1.0]
+    place = np.stack(np.meshgrid(*2 * [np.linspace(0, 8, 64)], indexing="ij"), axis=-1)
+    pixels = np.concatenate([lab, place], axis=-1)
+    border = np.ones((64, 64), dtype=bool)
+    border[2:-2, 2:-2] = False
+    # The eighth nearest, so that a corner of the object on the border does not count.
+    distance = cKDTree(pixels[border]).query(pixels.reshape(-1, 5), k=[8])[0].reshape(64, 64)
+    # Half of Otsu's threshold: losing parts of the object costs more than keeping some ground.
+    mask = binary_fill_holes(binary_opening(distance > max(0.5 * threshold_otsu(distance), 6.0)))
+    regions, count = label(mask)
+    sizes = np.bincount(regions.ravel(), minlength=count + 1)[1:]
+    if count == 0 or not 0.02 < mask.mean() < 0.9:
+        return rgba  # nothing stands out: the picture as a whole is the content
+    mask = np.isin(regions, 1 + np.flatnonzero(sizes > 0.15 * sizes.max()))
+    return np.dstack([small[..., :3], mask]).astype(np.float32)
 
 
 def _crop(rgba: Array) -> Array | None:
@@ -98,12 +105,12 @@ def _crop(rgba: Array) -> Array | None:
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _stretch(rgba: Array) -> Array:
-    """Resizes to a square thumbnail with premultiplied alpha, so that edges keep their colour."""
+def _resize(rgba: Array, size: int) -> Array:
+    """Resizes to a square with premultiplied alpha, so that edges keep their colour."""
     premultiplied = np.dstack([rgba[..., :3] * rgba[..., 3:], rgba[..., 3]])
     channels = [
         Image.fromarray(np.ascontiguousarray(premultiplied[..., i])).resize(
-            (THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR
+            (size, size), Image.Resampling.BILINEAR
         )
         for i in range(4)
     ]

@@ -3,6 +3,7 @@ from pyg_mmea.loss.hard_negative import HardNegativeLoss
 from pyg_mmea.loss.info_nce import InfoNCELoss
 from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
 from pyg_mmea.loss.mutual_information import MLPCritic, MutualInformationLoss, SeparableCritic
+from pyg_mmea.loss.sampled_softmax import SampledSoftmaxLoss
 from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "MLPCritic",
     "MomentumContrastLoss",
     "MutualInformationLoss",
+    "SampledSoftmaxLoss",
     "SeparableCritic",
     "UncertaintyWeighting",
 ]

@@ -62,3 +62,24 @@ def same_entities(num: int, *ids: Tensor | None, device: torch.device) -> Tensor
         if index is not None:
             same = same | (index.view(-1, 1) == index.view(1, -1))
     return same
+
+
+def own_ends(
+    side: str, index: Tensor | None, negatives: Tensor, negative_index: Tensor | None
+) -> Tensor:
+    """Returns all (link, negative) ``[2, K]`` of the same entity, found without a [B, M] matrix."""
+    if negative_index is not None and negative_index.size() != negatives.size()[:1]:
+        raise ValueError(
+            f"'negative_index_{side}' needs to have shape [{negatives.size(0)}] "
+            f"(got {list(negative_index.size())})"
+        )
+    if (index is None) != (negative_index is None):
+        raise ValueError(f"'index_{side}' and 'negative_index_{side}' need to be given together")
+    if index is None or negative_index is None:
+        return torch.empty(2, 0, dtype=torch.long, device=negatives.device)
+    ids, order = negative_index.sort()
+    first = torch.searchsorted(ids, index)  # [B]
+    count = torch.searchsorted(ids, index, right=True) - first
+    link = torch.arange(index.numel(), device=index.device).repeat_interleave(count)  # [K]
+    nth = torch.arange(link.numel(), device=index.device) - (count.cumsum(0) - count)[link]
+    return torch.stack([link, order[first[link] + nth]])

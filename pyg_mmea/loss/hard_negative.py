@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pyg_mmea.loss._pairs import check_pairs, check_positive, pair_share, unit_rows
+from pyg_mmea.loss._pairs import check_pairs, check_positive, own_ends, pair_share, unit_rows
 
 _CHUNK_SIZE = 1024  # rows whose scores exist at the same time
 _MIN_STD = 1e-4  # keeps the gradient bounded when all negatives are equally far
@@ -92,8 +92,8 @@ class HardNegativeLoss(torch.nn.Module):
             ValueError: If the shapes do not match, or only one of a side's two indices is given.
         """
         check_pairs(x_s, x_t, weight=weight, index_s=index_s, index_t=index_t)
-        own_s = _own_ends("s", index_s, negatives_s, negative_index_s)  # [2, K]: link, negative
-        own_t = _own_ends("t", index_t, negatives_t, negative_index_t)
+        own_s = own_ends("s", index_s, negatives_s, negative_index_s)  # [2, K]: link, negative
+        own_t = own_ends("t", index_t, negatives_t, negative_index_t)
         x_s, x_t = unit_rows(x_s), unit_rows(x_t)
         negatives_s, negatives_t = unit_rows(negatives_s), unit_rows(negatives_t)
         candidates_s, candidates_t = negatives_s, negatives_t
@@ -113,27 +113,6 @@ class HardNegativeLoss(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(scale={self.scale}, intra={self.intra})"
-
-
-def _own_ends(
-    side: str, index: Tensor | None, negatives: Tensor, negative_index: Tensor | None
-) -> Tensor:
-    """Returns all (link, negative) ``[2, K]`` of the same entity, found without a [B, M] matrix."""
-    if negative_index is not None and negative_index.size() != negatives.size()[:1]:
-        raise ValueError(
-            f"'negative_index_{side}' needs to have shape [{negatives.size(0)}] "
-            f"(got {list(negative_index.size())})"
-        )
-    if (index is None) != (negative_index is None):
-        raise ValueError(f"'index_{side}' and 'negative_index_{side}' need to be given together")
-    if index is None or negative_index is None:
-        return torch.empty(2, 0, dtype=torch.long, device=negatives.device)
-    ids, order = negative_index.sort()
-    first = torch.searchsorted(ids, index)  # [B]
-    count = torch.searchsorted(ids, index, right=True) - first
-    link = torch.arange(index.numel(), device=index.device).repeat_interleave(count)  # [K]
-    nth = torch.arange(link.numel(), device=index.device) - (count.cumsum(0) - count)[link]
-    return torch.stack([link, order[first[link] + nth]])
 
 
 def _center_(score: Tensor, row: Tensor, col: Tensor) -> Tensor:

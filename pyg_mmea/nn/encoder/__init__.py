@@ -1,0 +1,19 @@
+"""Encoders, one per modality."""
+
+from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder, ModalityEncoder
+from pyg_mmea.nn.encoder.structure import (
+    GATEncoder,
+    RelationReflectionEncoder,
+    StructureEncoder,
+    structure_encoder,
+)
+
+__all__ = [
+    "BagEncoder",
+    "DenseEncoder",
+    "GATEncoder",
+    "ModalityEncoder",
+    "RelationReflectionEncoder",
+    "StructureEncoder",
+    "structure_encoder",
+]

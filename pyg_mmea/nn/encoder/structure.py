@@ -1,0 +1,227 @@
+"""Structure encoders: modules called as ``encoder(x, edge_index, edge_type)``."""
+
+import inspect
+
+import torch
+import torch.nn.functional as F
+import torch_geometric.nn.models
+from torch import Tensor
+from torch.nn import Linear, ModuleList, Parameter
+
+from pyg_mmea.nn.attention import AdaptorSelfAttention
+from pyg_mmea.nn.conv import DiagGATConv, RelationReflectionConv
+from pyg_mmea.nn.message_graph import message_graph
+from pyg_mmea.resolver import resolve
+from pyg_mmea.utils.sparse import spmm
+
+
+class GATEncoder(torch.nn.Module):
+    r"""The structure encoder of `"Pseudo-Label Calibration Semi-supervised Multi-Modal Entity
+    Alignment" <https://arxiv.org/abs/2403.01203>`_: graph attention with diagonal weights, then
+    the adaptor self-attention module (ASM).
+
+    The self-attention attends over the hops of one entity, that is over the input and the output
+    of every layer, :math:`L + 1` tokens. It can so weigh near against far neighbourhoods entity
+    by entity, and costs :math:`O(N L^2)`: nothing is :math:`N \times N`. The released code takes
+    the softmax over an axis of size one, so its attention is a constant.
+
+    Args:
+        channels (int): Size of input and output. (paper: 300)
+        num_layers (int, optional): Number of layers :math:`L`. (default: :obj:`2`)
+        heads (int, optional): Heads of the graph attention and of the self-attention.
+            (default: :obj:`2`)
+        dropout (float, optional): Dropout probability between layers. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** entity vectors :math:`(N, D)`, edge indices :math:`(2, E)`
+        - **output:** :math:`(N, D)`
+    """
+
+    def __init__(
+        self, channels: int, num_layers: int = 2, heads: int = 2, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.channels = self.out_channels = channels
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.convs = ModuleList(DiagGATConv(channels, heads) for _ in range(num_layers))
+        small = max(channels // 8 // heads, 1) * heads
+        self.attention = AdaptorSelfAttention(
+            channels, heads, hidden_channels=small, bottleneck_channels=small
+        )
+
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters."""
+        for conv in self.convs:
+            conv.reset_parameters()
+        self.attention.reset_parameters()
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Embeds all entities."""
+        hops = [x]
+        for i, conv in enumerate(self.convs):
+            x = conv(x, edge_index)
+            if i + 1 < self.num_layers:
+                x = F.dropout(F.elu(x), self.dropout, self.training)
+            hops.append(x)
+        return self.attention(torch.stack(hops, dim=1))[:, -1]  # [N, L + 1, D] -> [N, D]
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.channels}, num_layers={self.num_layers})"
+
+
+class RelationReflectionEncoder(torch.nn.Module):
+    r"""The encoder of `"Boosting the Speed of Entity Alignment 10x: Dual Attention Matching Network
+    with Normalized Hard Sample Mining" <https://arxiv.org/abs/2103.15452>`_ (Dual-AMN), for any
+    features of entities.
+
+    Input and layer outputs are concatenated, :math:`\mathbf{h}_i = \mathbf{x}^{(0)}_i \Vert \dots
+    \Vert \mathbf{x}^{(L)}_i`, and compared with proxy vectors :math:`\mathbf{q}` that both graphs
+    share (eq. 6-9), which lets entities of one graph feel the other one without a link:
+
+    .. math::
+        \mathbf{h}^p_i = \mathbf{h}_i - \sum_k \beta_{ik} \mathbf{q}_k, \quad
+        \beta_{ik} = \mathrm{softmax}_k \cos(\mathbf{h}_i, \mathbf{q}_k), \quad
+        \mathbf{g}_i = \sigma(\mathbf{W} \mathbf{h}^p_i + \mathbf{b}), \quad
+        \mathbf{h}^{\prime}_i = \mathbf{g}_i \odot \mathbf{h}_i +
+        (1 - \mathbf{g}_i) \odot \mathbf{h}^p_i
+
+    Args:
+        channels (int): Size :math:`D` of the input.
+        num_relations (int): Number of relations, inverse ones included.
+        num_layers (int, optional): Number of layers :math:`L`. (default: :obj:`2`)
+        num_proxies (int, optional): Number of proxy vectors; zero leaves the gate out.
+            (default: :obj:`64`)
+        smooth_input (bool, optional): If set to :obj:`True`, the input is replaced by the mean
+            over the neighbours, so that entities that have a vector of their own cannot be told
+            apart by it. (default: :obj:`False`)
+
+    Shapes:
+        - **input:** features :math:`(N, D)`, edge indices :math:`(2, E)`, edge types :math:`(E)`
+        - **output:** :math:`(N, (L + 1) D)`
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_relations: int,
+        num_layers: int = 2,
+        num_proxies: int = 64,
+        smooth_input: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.num_relations = num_relations
+        self.num_layers = num_layers
+        self.num_proxies = num_proxies
+        self.smooth_input = smooth_input
+        self.out_channels = channels * (num_layers + 1)
+        self.relation = Parameter(torch.empty(num_relations, channels))
+        self.convs = ModuleList(RelationReflectionConv(channels) for _ in range(num_layers))
+        if num_proxies > 0:
+            self.proxy = Parameter(torch.empty(num_proxies, self.out_channels))
+            self.gate = Linear(self.out_channels, self.out_channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters."""
+        torch.nn.init.xavier_uniform_(self.relation)
+        for conv in self.convs:
+            conv.reset_parameters()
+        if self.num_proxies > 0:
+            torch.nn.init.xavier_uniform_(self.proxy)
+            self.gate.reset_parameters()
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
+        """Embeds all entities."""
+        if self.smooth_input:
+            graph = message_graph(edge_index, edge_type, x.size(0), self.num_relations)
+            x = torch.tanh(spmm(graph.neighbors, graph.mean.to(x.dtype), x))
+        hops = [x]
+        for conv in self.convs:
+            hops.append(conv(hops[-1], self.relation, edge_index, edge_type))
+        out = torch.cat(hops, dim=1)  # [N, (L + 1) D]
+        if self.num_proxies == 0:
+            return out
+        score = F.normalize(out, dim=-1) @ F.normalize(self.proxy, dim=-1).t()  # [N, P]
+        apart = out - score.softmax(dim=-1) @ self.proxy
+        gate = torch.sigmoid(self.gate(apart))
+        return apart + gate * (out - apart)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.channels}, num_relations={self.num_relations}, "
+            f"num_layers={self.num_layers})"
+        )
+
+
+class StructureEncoder(torch.nn.Module):
+    """Calls any encoder as ``encoder(x, edge_index, edge_type)``, or without the edge types where
+    it does not take them.
+
+    Args:
+        encoder (torch.nn.Module): A module such as :class:`torch_geometric.nn.GraphSAGE`, with
+            an attribute :obj:`out_channels`.
+
+    Raises:
+        ValueError: If :obj:`encoder` does not say how large its output is.
+    """
+
+    def __init__(self, encoder: torch.nn.Module) -> None:
+        super().__init__()
+        if not isinstance(getattr(encoder, "out_channels", None), int):
+            raise ValueError(
+                f"'encoder' needs an attribute 'out_channels' (got {type(encoder).__name__})"
+            )
+        self.encoder = encoder
+        self.out_channels: int = encoder.out_channels  # type: ignore[assignment]
+        self.uses_edge_type = "edge_type" in inspect.signature(encoder.forward).parameters
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
+        """Embeds all entities."""
+        if self.uses_edge_type:
+            return self.encoder(x, edge_index, edge_type=edge_type)
+        return self.encoder(x, edge_index)
+
+
+def structure_encoder(
+    query: str | torch.nn.Module, channels: int, num_relations: int, num_layers: int = 2
+) -> StructureEncoder:
+    """Returns the structure encoder that :obj:`query` stands for.
+
+    Args:
+        query (str or torch.nn.Module): :obj:`"relation_reflection"`, :obj:`"gat"`, the name of a
+            class of :mod:`torch_geometric.nn.models` that takes :obj:`in_channels`,
+            :obj:`hidden_channels` and :obj:`num_layers` (such as :obj:`"GCN"` or
+            :obj:`"GraphSAGE"`), the path of such a class, or a module.
+        channels (int): Size of the entity vectors.
+        num_relations (int): Number of relations, inverse ones included.
+        num_layers (int, optional): Number of layers. (default: :obj:`2`)
+
+    Raises:
+        ValueError: If nothing matches.
+    """
+    if isinstance(query, torch.nn.Module):
+        return StructureEncoder(query)
+    choices = {
+        "relation_reflection": lambda: RelationReflectionEncoder(
+            channels, num_relations, num_layers, smooth_input=True
+        ),
+        "gat": lambda: GATEncoder(channels, num_layers),
+    }
+    if query in choices:
+        return StructureEncoder(choices[query]())
+    models = {
+        name: getattr(torch_geometric.nn.models, name)
+        for name in ("GCN", "GraphSAGE", "GIN", "GAT", "PNA", "EdgeCNN")
+    }
+    encoder = resolve(
+        query,
+        {**choices, **models},
+        torch.nn.Module,
+        in_channels=channels,
+        hidden_channels=channels,
+        out_channels=channels,
+        num_layers=num_layers,
+    )
+    return StructureEncoder(encoder)

@@ -1,0 +1,96 @@
+"""What all alignment models share."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.nn.message_graph import bidirectional
+from pyg_mmea.typing import RELATION_EDGE, SIDES, Modality
+
+Embeddings = dict[str, dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class PairSpec:
+    """The sizes of a pair of graphs that a model is built for.
+
+    Args:
+        num_entities (dict[str, int]): Entities of each graph.
+        relation_index (dict[str, list[int]]): For each graph, the joint id of each relation;
+            relations of the same URI share one.
+        in_channels (dict[str, int]): Size of the features of each modality that both graphs have.
+    """
+
+    num_entities: dict[str, int]
+    relation_index: dict[str, list[int]]
+    in_channels: dict[str, int]
+
+    @classmethod
+    def from_data(cls, data: HeteroData) -> Self:
+        """Reads the sizes off a pair."""
+        joint: dict[str, int] = {}
+        relation_index = {
+            side: [joint.setdefault(uri, len(joint)) for uri in data[edge].relation_uri]
+            for side, edge in RELATION_EDGE.items()
+        }
+        in_channels = {
+            str(modality): data["source"][f"x_{modality}"].size(1)
+            for modality in Modality
+            if all(f"x_{modality}" in data[side] for side in SIDES)
+        }
+        return cls({side: data[side].num_nodes for side in SIDES}, relation_index, in_channels)
+
+    @property
+    def num_relations(self) -> int:
+        """Number of relations of both graphs together, without inverse ones."""
+        return 1 + max((max(index, default=-1) for index in self.relation_index.values()))
+
+
+class AlignmentModel(torch.nn.Module, ABC):
+    """Base class of models: ``model(data)`` embeds the entities of both graphs.
+
+    Args:
+        spec (PairSpec): The sizes of the pair of graphs.
+    """
+
+    def __init__(self, spec: PairSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        for side in SIDES:
+            index = torch.tensor(spec.relation_index[side], dtype=torch.long)
+            self.register_buffer(f"relation_index_{side}", index, persistent=False)
+        self._edges = WeakTensorKeyDictionary()  # edge_index -> edges with inverse ones
+
+    @classmethod
+    def from_data(cls, data: HeteroData, **kwargs: Any) -> Self:
+        """Builds a model for this pair."""
+        return cls(PairSpec.from_data(data), **kwargs)
+
+    @property
+    @abstractmethod
+    def out_channels(self) -> dict[str, int]:
+        """Size of the embedding of each modality and of :obj:`"joint"`."""
+
+    @abstractmethod
+    def forward(self, data: HeteroData) -> Embeddings:
+        """Returns ``{'source': {modality: [N_s, D], 'joint': [N_s, D]}, 'target': ...}``."""
+
+    def edges(self, data: HeteroData, side: str) -> tuple[Tensor, Tensor]:
+        """Returns edge indices and joint relation ids of one graph, inverse edges included."""
+        store = data[RELATION_EDGE[side]]
+        cached = self._edges.get(store.edge_index)
+        if cached is not None and cached[0] == store.edge_index._version:
+            return cached[1]
+        edge_type = getattr(self, f"relation_index_{side}")[store.edge_type]
+        edges = bidirectional(store.edge_index, edge_type, self.spec.num_relations)
+        self._edges[store.edge_index] = (store.edge_index._version, edges)
+        return edges
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles leave the cache behind: it belongs to tensors of this process.
+        return {**self.__dict__, "_edges": WeakTensorKeyDictionary()}

@@ -1,0 +1,159 @@
+"""PCMEA."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import ModuleDict, ParameterDict
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.nn.attention import BagTextCrossAttention
+from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
+from pyg_mmea.nn.encoder.structure import RelationReflectionEncoder
+from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_encoder
+from pyg_mmea.nn.fusion import WeightedConcat
+from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.typing import SIDES, Modality
+
+_BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
+_TEXT_OF = {Modality.RELATION: Modality.RELATION_TEXT, Modality.ATTRIBUTE: Modality.ATTRIBUTE_TEXT}
+
+
+class PCMEA(AlignmentModel):
+    r"""The encoders of `"Pseudo-Label Calibration Semi-supervised Multi-Modal Entity Alignment"
+    <https://arxiv.org/abs/2403.01203>`_ (AAAI 2024): one per modality, and their weighted
+    concatenation.
+
+    * structure: learnable entity vectors and a structure encoder;
+    * relations, attributes: linear layer on the bag, which attends to the verbalised triples where
+      text features exist;
+    * pictures, names: linear layer on frozen features;
+    * joint: :class:`~pyg_mmea.nn.fusion.WeightedConcat`.
+
+    Two things are ours, and off in the paper's form (:obj:`structure_encoder="gat"`,
+    :obj:`propagate=False`): the relation-aware structure encoder, and that the embedding of every
+    modality is propagated over the graph (as in `"Towards Semantic Consistency: Dirichlet Energy
+    Driven Robust Multi-Modal Entity Alignment" <https://arxiv.org/abs/2401.17859>`_), so that an
+    entity without a picture has those of its neighbours.
+
+    Args:
+        spec (PairSpec): The sizes of the pair of graphs.
+        structure_encoder (str or torch.nn.Module): See
+            :func:`~pyg_mmea.nn.encoder.structure_encoder`.
+            (default: :obj:`"relation_reflection"`)
+        channels (int): Size of the entity vectors. (default: :obj:`128`)
+        modality_channels (int): Size of the linear layers. (default: :obj:`128`)
+        num_layers (int): Layers of the structure encoder and of the propagation.
+            (default: :obj:`2`)
+        propagate (bool): If set to :obj:`False`, modalities other than structure stay as they
+            are. (default: :obj:`True`)
+        modalities (list[str], optional): The modalities to use, of those that the data have.
+            (default: :obj:`None`, which means all)
+        dropout (float): Dropout probability of the embeddings. (default: :obj:`0.3`)
+        missing (str): What :class:`~pyg_mmea.nn.fusion.WeightedConcat` does about missing
+            modalities. (default: :obj:`"zero"`)
+
+    Raises:
+        ValueError: If a modality is asked for that the data lack.
+    """
+
+    def __init__(
+        self,
+        spec: PairSpec,
+        structure_encoder: str | torch.nn.Module = "relation_reflection",
+        channels: int = 128,
+        modality_channels: int = 128,
+        num_layers: int = 2,
+        propagate: bool = True,
+        modalities: Sequence[str] | None = None,
+        dropout: float = 0.3,
+        missing: str = "zero",
+    ) -> None:
+        super().__init__(spec)
+        self.modalities = _choose(spec, modalities)
+        self.propagate = propagate
+        num_relations = 2 * spec.num_relations
+        self.dropout = torch.nn.Dropout(dropout)
+        self.entity = ParameterDict()
+        sizes: dict[str, int] = {}
+        if Modality.STRUCTURE in self.modalities:
+            for side in SIDES:
+                self.entity[side] = torch.empty(spec.num_entities[side], channels)
+            self.structure = make_structure_encoder(
+                structure_encoder, channels, num_relations, num_layers
+            )
+            sizes[Modality.STRUCTURE] = self.structure.out_channels
+        self.encoders = ModuleDict()
+        self.cross_attention = ModuleDict()
+        self.propagation = ModuleDict()
+        for name in self.modalities:
+            if name == Modality.STRUCTURE or name in _TEXT_OF.values():
+                continue
+            make = BagEncoder if name in _BAGS else DenseEncoder
+            self.encoders[name] = make(spec.in_channels[name], modality_channels)
+            text = _TEXT_OF.get(Modality(name))
+            if text is not None and text in self.modalities:
+                self.cross_attention[name] = BagTextCrossAttention(
+                    modality_channels, spec.in_channels[text]
+                )
+            sizes[name] = modality_channels
+            if propagate:
+                layer = RelationReflectionEncoder(modality_channels, num_relations, num_layers)
+                self.propagation[name] = layer
+                sizes[name] = layer.out_channels
+        self.fusion = WeightedConcat(list(sizes), list(sizes.values()), missing)
+        self._sizes = {str(name): size for name, size in sizes.items()}
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters."""
+        for vectors in self.entity.values():
+            torch.nn.init.normal_(vectors, std=vectors.size(0) ** -0.5)
+        for module in self.children():
+            for layer in module.children() if isinstance(module, ModuleDict) else [module]:
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+
+    @property
+    def out_channels(self) -> dict[str, int]:
+        return {**self._sizes, "joint": self.fusion.out_channels}
+
+    def forward(self, data: HeteroData) -> Embeddings:
+        """Embeds the entities of both graphs."""
+        return {side: self._embed(data, side) for side in SIDES}
+
+    def _embed(self, data: HeteroData, side: str) -> dict[str, Tensor]:
+        edges = self.edges(data, side)
+        out: dict[str, Tensor] = {}
+        masks: dict[str, Tensor] = {}
+        for name in self._sizes:
+            if name == Modality.STRUCTURE:
+                out[name] = self.dropout(self.structure(self.entity[side], *edges))
+                continue
+            x = self._encode(data[side], name)
+            if self.propagate:
+                x = self.propagation[name](torch.tanh(x), *edges)
+            else:
+                masks[name] = data[side][f"{name}_mask"]
+            out[name] = self.dropout(x)
+        out["joint"] = self.fusion(out, masks)
+        return out
+
+    def _encode(self, store: HeteroData, name: str) -> Tensor:
+        x = self.encoders[name](store[f"x_{name}"], store[f"{name}_mask"])
+        if name in self.cross_attention:
+            text = _TEXT_OF[Modality(name)]
+            x = self.cross_attention[name](x, store[f"x_{text}"], store[f"{text}_mask"])
+        return x
+
+
+def _choose(spec: PairSpec, modalities: Sequence[str] | None) -> list[str]:
+    available = [str(Modality.STRUCTURE), *spec.in_channels]
+    if modalities is None:
+        return available
+    for name in modalities:
+        if name not in available:
+            raise ValueError(
+                f"'modalities' needs to be among {', '.join(available)} (got '{name}')"
+            )
+    return [name for name in available if name in modalities]
