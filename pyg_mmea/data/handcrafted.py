@@ -81,12 +81,13 @@ def _cut_out(rgba: Array, rgb2lab: Callable[[Array], Array]) -> Array:
         return rgba
     small = _resize(rgba, THUMBNAIL)
     lab = rgb2lab(small[..., :3]) * [0.6, 1.0, 1.0]
-    place = np.stack(np.meshgrid(*2 * [np.linspace(0, 8, 64)], indexing="ij"), axis=-1)
+    place = np.stack(np.meshgrid(*2 * [np.linspace(0, 8, THUMBNAIL)], indexing="ij"), axis=-1)
     pixels = np.concatenate([lab, place], axis=-1)
-    border = np.ones((64, 64), dtype=bool)
+    border = np.ones((THUMBNAIL, THUMBNAIL), dtype=bool)
     border[2:-2, 2:-2] = False
     # The eighth nearest, so that a corner of the object on the border does not count.
-    distance = cKDTree(pixels[border]).query(pixels.reshape(-1, 5), k=[8])[0].reshape(64, 64)
+    distance = cKDTree(pixels[border]).query(pixels.reshape(-1, 5), k=[8])[0]
+    distance = distance.reshape(THUMBNAIL, THUMBNAIL)
     # Half of Otsu's threshold: losing parts of the object costs more than keeping some ground.
     mask = binary_fill_holes(binary_opening(distance > max(0.5 * threshold_otsu(distance), 6.0)))
     regions, count = label(mask)

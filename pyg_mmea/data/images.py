@@ -166,7 +166,8 @@ def reduce_features(x: Tensor, mask: Tensor, dim: int = 256) -> Tensor:
         return out
     solver = "randomized" if num_components < 0.8 * min(rows.shape) else "full"
     pca = PCA(num_components, svd_solver=solver, random_state=0)
-    projected = pca.fit_transform(rows)
+    with np.errstate(invalid="ignore"):  # rows that are all equal have no variance to share
+        projected = pca.fit_transform(rows)
     variance = pca.explained_variance_
     scale = np.where(variance > 1e-9, np.maximum(variance, 1e-9) ** -0.25, 0.0)
     reduced = torch.from_numpy((projected * scale).astype(np.float32))
@@ -238,7 +239,7 @@ def _read_cache(path: Path, num_features: int) -> dict[str, np.ndarray]:
             digests, x = file["digest"], file["x"]
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         logger.warning("Cache '%s' is broken and made anew: %s", path, error)
         return {}
     if x.ndim != 2 or x.shape != (len(digests), num_features):
