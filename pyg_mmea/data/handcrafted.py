@@ -10,17 +10,25 @@ Array = NDArray[np.floating]
 
 THUMBNAIL = 64  # pixels a side, after cropping to the content and stretching to a square
 BINS = (6, 8, 8)  # of the Lab histogram
-WEIGHTS = {"hog_fine": 1.0, "hog_coarse": 0.7, "outline": 0.5, "layout": 1.0, "histogram": 0.5}
-NUM_FEATURES = 1764 + 324 + 1764 + 192 + 384
-VERSION = 2  # goes into cache keys: raise it whenever a number below changes
+WEIGHTS = {
+    "hog_fine": 1.0,
+    "hog_coarse": 0.7,
+    "hog_unstretched": 0.7,
+    "outline": 0.5,
+    "layout": 1.0,
+    "histogram": 0.5,
+}
+NUM_FEATURES = 1764 + 324 + 324 + 1764 + 192 + 384
+VERSION = 3  # goes into cache keys: raise it whenever a number below changes
 
 
 def handcrafted(image: Image.Image) -> Array | None:
-    r"""Describes a picture by five blocks, each L2-normalised and then weighted:
+    r"""Describes a picture by six blocks, each L2-normalised and then weighted:
 
     * ``hog_fine`` and ``hog_coarse``: `Histograms of Oriented Gradients for Human Detection
       <https://ieeexplore.ieee.org/document/1467360>`_ (HOG) of the lightness, 9 orientations,
       2 x 2 cells a block, with cells of 8 and of 16 pixels;
+    * ``hog_unstretched``: the same with cells of 16 pixels, padded to a square, not stretched;
     * ``outline``: the same with cells of 8 pixels on the mask of the content;
     * ``layout``: mean Lab colour in an 8 x 8 grid, as difference to white;
     * ``histogram``: square root of a smoothed 6 x 8 x 8 Lab histogram of the content.
@@ -47,19 +55,24 @@ def handcrafted(image: Image.Image) -> Array | None:
     content = _crop(_cut_out(np.asarray(image, dtype=np.float32) / 255, rgb2lab))
     if content is None:
         return None
-    thumbnail = _resize(content, THUMBNAIL)
-    alpha = thumbnail[..., 3]
-    lab = rgb2lab(np.clip(thumbnail[..., :3] + (1 - alpha[..., None]), 0, 1))
-    lightness = lab[..., 0] / 100
+
+    def thumbnail(rgba: Array) -> tuple[Array, Array]:
+        small = _resize(rgba, THUMBNAIL)
+        alpha = small[..., 3]
+        return rgb2lab(np.clip(small[..., :3] + (1 - alpha[..., None]), 0, 1)), alpha
 
     def oriented(channel: Array, cell: int) -> Array:
         return hog(channel, 9, (cell, cell), (2, 2), block_norm="L2-Hys")
 
+    lab, alpha = thumbnail(content)
+    unstretched, _ = thumbnail(_pad(content))
+
     cell = THUMBNAIL // 8
     grid = (lab - [100.0, 0.0, 0.0]).reshape(8, cell, 8, cell, 3).mean(axis=(1, 3))
     blocks = {
-        "hog_fine": oriented(lightness, 8),
-        "hog_coarse": oriented(lightness, 16),
+        "hog_fine": oriented(lab[..., 0] / 100, 8),
+        "hog_coarse": oriented(lab[..., 0] / 100, 16),
+        "hog_unstretched": oriented(unstretched[..., 0] / 100, 16),
         "outline": oriented(alpha, 8),
         "layout": grid.ravel(),
         "histogram": _histogram(lab, alpha),
@@ -104,6 +117,15 @@ def _crop(rgba: Array) -> Array | None:
     if len(rows) == 0:
         return None
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _pad(rgba: Array) -> Array:
+    """Adds transparent margins on both sides of the shorter side until it is a square."""
+    height, width = rgba.shape[:2]
+    missing = max(height, width) - np.array([height, width])
+    before = missing // 2
+    margins = np.stack([before, missing - before], axis=1).tolist()
+    return np.pad(rgba, [*margins, (0, 0)])
 
 
 def _resize(rgba: Array, size: int) -> Array:

@@ -27,13 +27,20 @@ def test_size_and_norm_of_the_blocks() -> None:
     assert vector is not None
     assert vector.shape == (NUM_FEATURES,)
     assert vector.dtype == np.float32
-    norms = [np.linalg.norm(part) for part in np.split(vector, [1764, 2088, 3852, 4044])]
+    norms = [np.linalg.norm(part) for part in np.split(vector, [1764, 2088, 2412, 4176, 4368])]
     np.testing.assert_allclose(norms, list(WEIGHTS.values()), rtol=1e-5)
 
 
 def test_place_in_the_frame_does_not_count() -> None:
     np.testing.assert_allclose(handcrafted(draw(x=30)), handcrafted(draw(x=70)), atol=1e-6)
     assert similarity(draw(size=40), draw(size=60)) > 0.9
+
+
+def test_proportions_count_in_one_block_only() -> None:
+    tall, wide = Image.new("RGBA", (20, 60), "red"), Image.new("RGBA", (60, 20), "red")
+    difference = np.abs(handcrafted(tall) - handcrafted(wide))
+    assert difference[2088:2412].sum() > 0.1
+    assert difference[:2088].sum() + difference[2412:].sum() < 1e-4
 
 
 @pytest.mark.parametrize("ground", ["white", "lightblue", "khaki"])
