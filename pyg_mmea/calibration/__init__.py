@@ -1,0 +1,20 @@
+"""Pseudo-labels: proposing, voting, confidence, selection and the record of it."""
+
+from pyg_mmea.calibration.calibrator import Calibrator
+from pyg_mmea.calibration.confidence import VoteConfidence
+from pyg_mmea.calibration.ledger import Ledger
+from pyg_mmea.calibration.pool import PseudoLabelPool
+from pyg_mmea.calibration.propose import Candidates, MutualNearestProposer, Proposer
+from pyg_mmea.calibration.vote import Votes, collect_votes
+
+__all__ = [
+    "Calibrator",
+    "Candidates",
+    "Ledger",
+    "MutualNearestProposer",
+    "Proposer",
+    "PseudoLabelPool",
+    "VoteConfidence",
+    "Votes",
+    "collect_votes",
+]

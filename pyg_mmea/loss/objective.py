@@ -1,0 +1,175 @@
+"""The sum of losses that PCMEA is trained with."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import ModuleDict
+
+from pyg_mmea.loss.alignment_kl import AlignmentKLLoss
+from pyg_mmea.loss.info_nce import InfoNCELoss
+from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
+from pyg_mmea.loss.mutual_information import MutualInformationLoss
+from pyg_mmea.loss.sampled_softmax import SampledSoftmaxLoss
+from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
+
+Embeddings = Mapping[str, Mapping[str, Tensor]]
+
+
+class PCMEAObjective(torch.nn.Module):
+    r"""The objective of `"Pseudo-Label Calibration Semi-supervised Multi-Modal Entity Alignment"
+    <https://arxiv.org/abs/2403.01203>`_:
+
+    .. math::
+        \mathcal{L} = \mathcal{L}_{\mathrm{soft}} +
+        \sum_m \left( e^{-s_m} \mathcal{L}^m_{\mathrm{ICL}} + s_m \right) +
+        \sum_m \left( e^{-u_m} \mathcal{L}^m_{\mathrm{KL}} + u_m \right) -
+        \lambda \sum_m I(\mathbf{h}^m; \mathbf{z}) + \mathcal{L}_{\mathrm{MoCo}}
+
+    * :math:`\mathcal{L}_{\mathrm{soft}}` (ours): the joint embedding of all links of the batch
+      against negatives sampled from all entities,
+      :class:`~pyg_mmea.loss.SampledSoftmaxLoss`;
+    * :math:`\mathcal{L}^m_{\mathrm{ICL}}`: :class:`~pyg_mmea.loss.InfoNCELoss` of each modality
+      and of the joint embedding, on :obj:`contrast_size` links of the batch;
+    * :math:`\mathcal{L}^m_{\mathrm{KL}}`: :class:`~pyg_mmea.loss.AlignmentKLLoss` of each
+      modality against the joint embedding, on the same links;
+    * :math:`I`: :class:`~pyg_mmea.loss.MutualInformationLoss`, whose critics are parameters of
+      this module, over all entities of both graphs;
+    * :math:`\mathcal{L}_{\mathrm{MoCo}}`: :class:`~pyg_mmea.loss.MomentumContrastLoss`, where
+      embeddings of the momentum encoder are given.
+
+    A weight of zero leaves a term out and saves its time.
+
+    Args:
+        channels (dict[str, int]): Size of the embedding of each modality and of :obj:`"joint"`.
+        num_negatives (int): Entities of each graph sampled as negatives. (default: :obj:`3000`)
+        contrast_size (int): Links that the terms quadratic in their number use.
+            (default: :obj:`512`)
+        temperature (float): Of the sampled softmax. (default: :obj:`0.05`)
+        contrast_temperature (float): Of the intra-modal contrast. (default: :obj:`0.1`)
+        kl_temperature (float): Of the inter-modal alignment. (default: :obj:`4.0`)
+        momentum_temperature (float): Of the momentum contrast. (default: :obj:`0.05`)
+        soft_weight (float): Weight of the sampled softmax. (default: :obj:`1.0`)
+        contrast_weight (float): Weight of the intra-modal contrast. (default: :obj:`1.0`)
+        kl_weight (float): Weight of the inter-modal alignment. (default: :obj:`1.0`)
+        mi_weight (float): Weight :math:`\lambda` of the mutual information.
+            (default: :obj:`0.1`)
+        momentum_weight (float): Weight of the momentum contrast. (default: :obj:`1.0`)
+        mi_bound (str): Lower bound of the mutual information. (default: :obj:`"jsd"`)
+    """
+
+    def __init__(
+        self,
+        channels: Mapping[str, int],
+        num_negatives: int = 3000,
+        contrast_size: int = 512,
+        temperature: float = 0.05,
+        contrast_temperature: float = 0.1,
+        kl_temperature: float = 4.0,
+        momentum_temperature: float = 0.05,
+        soft_weight: float = 1.0,
+        contrast_weight: float = 1.0,
+        kl_weight: float = 1.0,
+        mi_weight: float = 0.1,
+        momentum_weight: float = 1.0,
+        mi_bound: str = "jsd",
+    ) -> None:
+        super().__init__()
+        self.modalities = [name for name in channels if name != "joint"]
+        self.num_negatives = num_negatives
+        self.contrast_size = contrast_size
+        self.soft_weight = soft_weight
+        self.contrast_weight = contrast_weight
+        self.kl_weight = kl_weight
+        self.mi_weight = mi_weight
+        self.momentum_weight = momentum_weight
+        self.soft = SampledSoftmaxLoss(temperature)
+        self.contrast = InfoNCELoss(contrast_temperature)
+        self.kl = AlignmentKLLoss(kl_temperature)
+        self.moco = MomentumContrastLoss(momentum_temperature)
+        self.contrast_balance = UncertaintyWeighting([*self.modalities, "joint"])
+        self.kl_balance = UncertaintyWeighting(self.modalities)
+        self.information = ModuleDict()
+        if mi_weight > 0:
+            self.information.update(
+                {
+                    name: MutualInformationLoss(channels[name], channels["joint"], mi_bound)
+                    for name in self.modalities
+                }
+            )
+
+    def forward(
+        self,
+        out: Embeddings,
+        links: Tensor,
+        weight: Tensor | None = None,
+        momentum: Embeddings | None = None,
+    ) -> dict[str, Tensor]:
+        """Computes the weighted terms; their sum is the loss.
+
+        Args:
+            out (dict): What the model returns.
+            links (torch.Tensor): Source and target ids of the batch :math:`(2, B)`.
+            weight (torch.Tensor, optional): Weight of each link :math:`(B)`.
+                (default: :obj:`None`)
+            momentum (dict, optional): What the momentum encoder returns. (default: :obj:`None`)
+
+        Returns:
+            dict: Scalars ``soft``, ``contrast``, ``kl``, ``mi``, ``momentum``, those in use.
+        """
+        joint_s, joint_t = out["source"]["joint"], out["target"]["joint"]
+        terms: dict[str, Tensor] = {}
+        if self.soft_weight > 0:
+            terms["soft"] = self.soft_weight * self._soft(joint_s, joint_t, links, weight)
+
+        chosen = torch.randperm(links.size(1), device=links.device)[: self.contrast_size]
+        few = links[:, chosen]  # [2, b]
+        few_weight = None if weight is None else weight[chosen]
+        rows = {name: (out["source"][name][few[0]], out["target"][name][few[1]]) for name in out["source"]}
+        if self.contrast_weight > 0:
+            losses = {
+                name: self.contrast(*rows[name], weight=few_weight, index_s=few[0], index_t=few[1])
+                for name in self.contrast_balance.names
+            }
+            terms["contrast"] = self.contrast_weight * self.contrast_balance(losses)
+        if self.kl_weight > 0:
+            losses = {
+                name: self.kl(*rows[name], *rows["joint"], weight=few_weight)
+                for name in self.modalities
+            }
+            terms["kl"] = self.kl_weight * self.kl_balance(losses)
+        if self.mi_weight > 0:
+            terms["mi"] = self.mi_weight * self._information(out)
+        if momentum is not None and self.momentum_weight > 0:
+            keys = momentum["source"]["joint"][few[0]], momentum["target"]["joint"][few[1]]
+            loss = self.moco(
+                *rows["joint"], *keys, weight=few_weight, index_s=few[0], index_t=few[1]
+            )
+            terms["momentum"] = self.momentum_weight * loss
+        return terms
+
+    def _soft(
+        self, joint_s: Tensor, joint_t: Tensor, links: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        sample = [
+            torch.randperm(z.size(0), device=z.device)[: self.num_negatives]
+            for z in (joint_s, joint_t)
+        ]
+        return self.soft(
+            joint_s[links[0]],
+            joint_t[links[1]],
+            joint_s[sample[0]],
+            joint_t[sample[1]],
+            links[0],
+            links[1],
+            *sample,
+            weight=weight,
+        )
+
+    def _information(self, out: Embeddings) -> Tensor:
+        total = out["source"]["joint"].new_zeros(())
+        for name, bound in self.information.items():
+            for side in out.values():
+                mask = side[name].detach().ne(0).any(dim=1)  # rows without the modality are zero
+                total = total + bound(side[name], side["joint"], mask) / 2
+        return total
