@@ -1,0 +1,309 @@
+"""The high-level interface: fit, evaluate, predict."""
+
+import json
+import logging
+import resource
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.calibration import Calibrator, Ledger
+from pyg_mmea.data import HideAnchors, validate
+from pyg_mmea.loss.objective import PCMEAObjective
+from pyg_mmea.metrics import evaluate_alignment, pseudo_label_precision
+from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
+from pyg_mmea.training.config import TrainingConfig
+from pyg_mmea.training.module import AlignmentModule
+from pyg_mmea.training.phase import PhaseResult, run_phase
+from pyg_mmea.typing import ANCHOR_EDGE
+from pyg_mmea.utils.io import atomic_write
+
+logger = logging.getLogger(__name__)
+
+_STATE = "aligner.pt"
+_RESULT = "result.json"
+
+
+class Aligner:
+    """Trains a model on a pair of graphs, calibrates it and aligns the rest.
+
+    .. code-block:: python
+
+        data = DBP15K("data/DBP15K", "zh_en")[0]
+        aligner = Aligner().fit(data, out="runs/zh_en")
+        aligner.result["test"]["mean"]["hits@1"]
+        aligner.predict(data, target_precision=0.95)
+
+    Only training and validation links of the pair are read while fitting; test links are looked
+    at once, after selection.
+
+    Args:
+        model (Callable): Called with a :class:`~pyg_mmea.nn.PairSpec`, returns the model; a class
+            such as :class:`~pyg_mmea.nn.PCMEA` or a partial of one. (default: :obj:`PCMEA`)
+        objective (Callable): Called with the sizes of the model's embeddings, returns the
+            objective. (default: :obj:`PCMEAObjective`)
+        calibrator (Calibrator, optional): How pseudo-labels and confidence are found.
+            (default: :obj:`None`, which means a :class:`~pyg_mmea.calibration.Calibrator` with
+            default settings)
+        calibrate (bool): If set to :obj:`False`, no pseudo-label joins training.
+            (default: :obj:`True`)
+        training (TrainingConfig, optional): The settings of the training.
+        seed (int): Seed of initialisation, batches, dropout and negatives. (default: :obj:`0`)
+    """
+
+    def __init__(
+        self,
+        model: Callable[[PairSpec], AlignmentModel] = PCMEA,
+        objective: Callable[[dict[str, int]], torch.nn.Module] = PCMEAObjective,
+        calibrator: Calibrator | None = None,
+        calibrate: bool = True,
+        training: TrainingConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model_factory = model
+        self.objective_factory = objective
+        self.calibrator = calibrator or Calibrator()
+        self.calibrate = calibrate
+        self.training = training or TrainingConfig()
+        self.seed = seed
+        self.result: dict[str, Any] = {}
+        self._state: dict[str, Any] = {}
+
+    @property
+    def embeddings(self) -> dict[str, Tensor]:
+        """Joint embeddings of both graphs, ``{'source': [N_s, D], 'target': [N_t, D]}``."""
+        if not self._state:
+            raise RuntimeError("the aligner needs to be fitted or loaded first")
+        return self._state["embeddings"]
+
+    def fit(
+        self,
+        data: HeteroData,
+        out: str | Path | None = None,
+        resume: bool = False,
+        quiet: bool = False,
+    ) -> Self:
+        """Trains, selects on the validation links and evaluates.
+
+        With calibration, validation links stay hidden to the end, since confidence is learned on
+        them. Without, confidence is learned first and the model then trained again on all seeds
+        for the selected number of epochs, unless :obj:`training.refit` is off.
+
+        Args:
+            data (HeteroData): The pair of graphs.
+            out (str or Path, optional): Folder of the run; by default nothing is kept.
+                (default: :obj:`None`)
+            resume (bool): Continue the run in :obj:`out`. (default: :obj:`False`)
+            quiet (bool): Show no progress. (default: :obj:`False`)
+
+        Raises:
+            ValueError: If the pair is broken or has no link to train on.
+            FileExistsError: If :obj:`out` holds a run and :obj:`resume` is off.
+        """
+        validate(data)
+        if out is None:
+            with tempfile.TemporaryDirectory(prefix="pyg_mmea-") as folder:
+                self._fit(data, Path(folder), quiet)
+            return self
+        folder = Path(out)
+        if not resume and (folder / "checkpoints").exists():
+            raise FileExistsError(f"{folder} holds a run; resume it or choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fit(data, folder, quiet)
+        self.save(folder)
+        return self
+
+    def _fit(self, data: HeteroData, folder: Path, quiet: bool) -> None:
+        anchors = HideAnchors("train+val")(data)[ANCHOR_EDGE]
+        train_links = anchors.edge_label_index[:, anchors.train_mask]
+        val_links = anchors.edge_label_index[:, anchors.val_mask]
+        if train_links.size(1) == 0:
+            raise ValueError("'data' needs to have at least one link to train on (got none)")
+        visible = HideAnchors("train")(data)
+        config = self.training
+        self.calibrator.pool.reset()
+        ledger = Ledger(folder / "pseudo_labels.jsonl")
+        if not (folder / "checkpoints").exists():
+            ledger.truncate(0)
+
+        module = self._module(visible, self.calibrator if self.calibrate else None)
+        run = run_phase(
+            "select", folder, module, train_links, val_links, config, config.epochs, ledger, quiet
+        )
+        val = _measure(module, val_links)
+        candidates, votes = self.calibrator.examine(*_both(module), train_links.to(module.device))
+        self.calibrator.confidence.fit(candidates, votes, val_links.to(module.device))
+        seeds = train_links
+        if val is not None and config.refit and not self.calibrate:
+            seeds = torch.cat([train_links, val_links], dim=1)
+            module = self._module(visible, None)
+            again = run_phase(
+                "refit", folder, module, seeds, val_links[:, :0], config, run.epochs, None, quiet
+            )
+            run = PhaseResult(again.epochs, run.seconds + again.seconds)
+            candidates, votes = self.calibrator.examine(*_both(module), seeds.to(module.device))
+        joint = {side: out["joint"].cpu() for side, out in module.embed().items()}
+        self._state = {
+            "embeddings": joint,
+            "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
+            "confidence": self.calibrator.confidence.state_dict(),
+            "alignment": {
+                "pairs": candidates.pairs.cpu(),
+                "margin": candidates.margin.cpu(),
+                "confidence": self.calibrator.confidence(candidates, votes),
+                "seeds": seeds,
+            },
+        }
+        self.result = self._summary(data, module, run, seeds.size(1), val)
+
+    def _module(self, data: HeteroData, calibrator: Calibrator | None) -> AlignmentModule:
+        torch.manual_seed(self.seed)
+        model = self.model_factory(PairSpec.from_data(data))
+        objective = self.objective_factory(model.out_channels)
+        return AlignmentModule(model, objective, data, self.training, self.seed, calibrator)
+
+    def _summary(
+        self,
+        data: HeteroData,
+        module: AlignmentModule,
+        run: PhaseResult,
+        num_seeds: int,
+        val: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        pseudo = self.calibrator.pool.pairs
+        anchors = data[ANCHOR_EDGE]
+        hidden = anchors.edge_label_index[:, ~anchors.train_mask]
+        precision = pseudo_label_precision(pseudo, hidden)["precision"] if pseudo.numel() else None
+        gpu = torch.cuda.max_memory_allocated() / 2**20 if module.device.type == "cuda" else None
+        summary = {
+            "seed": self.seed,
+            "device": str(module.device),
+            "epochs": run.epochs,
+            "train_seconds": round(run.seconds, 2),
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_gpu_mb": gpu,
+            "num_seeds": num_seeds,
+            "num_pseudo_labels": pseudo.size(1),
+            "pseudo_label_precision": precision,
+            "selection": "last" if val is None else "validation",
+            "val": val,
+        }
+        if bool(anchors.test_mask.any()):
+            summary["test"] = self.evaluate(data)
+            summary["test_all"] = self.evaluate(data, candidates="all")
+        return summary
+
+    def evaluate(
+        self,
+        data: HeteroData,
+        split: Literal["test", "val", "train"] = "test",
+        candidates: Literal["test", "all"] = "test",
+        csls_k: int = 10,
+        matching: str = "none",
+    ) -> dict[str, Any]:
+        """Measures the joint embeddings on the links of a split.
+
+        Args:
+            data (HeteroData): The pair that was fitted.
+            split (str): Which links. (default: :obj:`"test"`)
+            candidates (str): :obj:`"test"` ranks the counterparts of these links, :obj:`"all"`
+                every entity of the other graph. (default: :obj:`"test"`)
+            csls_k (int): Neighbourhood of CSLS. (default: :obj:`10`)
+            matching (str): See :func:`~pyg_mmea.metrics.evaluate_alignment`.
+                (default: :obj:`"none"`)
+
+        Raises:
+            ValueError: If the split has no link.
+        """
+        anchors = data[ANCHOR_EDGE]
+        links = anchors.edge_label_index[:, anchors[f"{split}_mask"]]
+        if links.size(1) == 0:
+            raise ValueError(f"'data' needs to have links with '{split}_mask' (got none)")
+        z = self.embeddings
+        return evaluate_alignment(z["source"], z["target"], links, candidates, csls_k, matching)
+
+    def predict(self, data: HeteroData, target_precision: float | None = None) -> pd.DataFrame:
+        """Returns the alignment: seeds, and all pairs that are each other's nearest neighbour.
+
+        Args:
+            data (HeteroData): The pair that was fitted.
+            target_precision (float, optional): Keep the most confident pairs, as many as have this
+                confidence on average; a calibrated confidence makes that the expected precision.
+                (default: :obj:`None`, which keeps all)
+
+        Returns:
+            pandas.DataFrame: ``source``, ``target`` (URIs), ``confidence``, ``rank_margin``,
+            ``origin`` (:obj:`"seed"` or :obj:`"predicted"`), best first; the number of source
+            entities left out is in ``.attrs["abstained"]``.
+
+        Raises:
+            ValueError: If :obj:`target_precision` is not in (0, 1].
+        """
+        if target_precision is not None and not 0 < target_precision <= 1:
+            raise ValueError(
+                f"'target_precision' needs to be in (0, 1] (got {target_precision})"
+            )
+        part = self._state["alignment"] if self._state else self.embeddings
+        order = part["confidence"].argsort(descending=True, stable=True)
+        confidence = part["confidence"][order]
+        if target_precision is not None:
+            mean = confidence.cumsum(0) / torch.arange(1, confidence.numel() + 1)
+            enough = (mean >= target_precision).nonzero()
+            order = order[: int(enough.max()) + 1 if enough.numel() else 0]
+        pairs = torch.cat([part["seeds"], part["pairs"][:, order]], dim=1)
+        num_seeds, num_pairs = part["seeds"].size(1), order.numel()
+        uri_s, uri_t = data["source"].uri, data["target"].uri
+        table = pd.DataFrame(
+            {
+                "source": [uri_s[i] for i in pairs[0].tolist()],
+                "target": [uri_t[i] for i in pairs[1].tolist()],
+                "confidence": [1.0] * num_seeds + part["confidence"][order].tolist(),
+                "rank_margin": [float("nan")] * num_seeds + part["margin"][order].tolist(),
+                "origin": ["seed"] * num_seeds + ["predicted"] * num_pairs,
+            }
+        )
+        table.attrs["abstained"] = data["source"].num_nodes - pairs[0].unique().numel()
+        return table
+
+    def save(self, folder: str | Path) -> None:
+        """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.embeddings  # noqa: B018  # raises if there is nothing to save
+        with atomic_write(folder / _STATE, "wb") as file:
+            torch.save(self._state, file)
+        with atomic_write(folder / _RESULT, "w") as file:
+            json.dump(self.result, file, indent=2)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Loads what :meth:`save` wrote, for :meth:`evaluate` and :meth:`predict`.
+
+        Raises:
+            FileNotFoundError: If the folder holds no finished run.
+        """
+        folder = Path(folder)
+        if not (folder / _STATE).exists():
+            raise FileNotFoundError(f"{folder / _STATE} is missing; 'pyg-mmea train' writes it")
+        aligner = cls()
+        aligner._state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
+        aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
+        aligner.result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+        return aligner
+
+
+def _both(module: AlignmentModule) -> tuple[Any, Any]:
+    return module.embed("online"), module.embed("momentum")
+
+
+def _measure(module: AlignmentModule, links: Tensor) -> dict[str, Any] | None:
+    if links.size(1) == 0:
+        return None
+    out = module.embed()
+    return evaluate_alignment(out["source"]["joint"], out["target"]["joint"], links)

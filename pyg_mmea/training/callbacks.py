@@ -1,0 +1,110 @@
+"""What happens between the epochs."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from pyg_mmea.calibration import Calibrator, Ledger
+from pyg_mmea.utils.io import atomic_write
+
+logger = logging.getLogger(__name__)
+
+
+class CalibrationCallback(Callback):
+    """Runs a round of calibration every few epochs and records it.
+
+    Args:
+        calibrator (Calibrator): Gives the pseudo-labels.
+        ledger (Ledger, optional): Where decisions are recorded.
+        train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
+        calibration_links (torch.Tensor): Links held back from training :math:`(2, C)`.
+        switch_epoch (int): Epoch after which the first round takes place.
+        round_every (int): Epochs between two rounds.
+    """
+
+    def __init__(
+        self,
+        calibrator: Calibrator,
+        ledger: Ledger | None,
+        train_links: Tensor,
+        calibration_links: Tensor,
+        switch_epoch: int,
+        round_every: int,
+    ) -> None:
+        self.calibrator = calibrator
+        self.ledger = ledger
+        self.train_links = train_links
+        self.calibration_links = calibration_links
+        self.switch_epoch = switch_epoch
+        self.round_every = round_every
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Runs a round if one is due."""
+        since = trainer.current_epoch + 1 - self.switch_epoch
+        if since < 0 or since % self.round_every:
+            return
+        entries = self.calibrator.round(
+            pl_module.embed("online"),
+            pl_module.embed("momentum"),
+            self.train_links.to(pl_module.device),
+            self.calibration_links.to(pl_module.device),
+        )
+        epoch = {"epoch": trainer.current_epoch}
+        if self.ledger is not None:
+            self.ledger.append({**epoch, **entry} for entry in entries)
+        logger.info("calibration %s", {**epoch, **entries[0]})
+        pl_module.log("pseudo_labels", float(self.calibrator.pool.pairs.size(1)), prog_bar=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"ledger_size": 0 if self.ledger is None else self.ledger.size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.ledger is not None:
+            self.ledger.truncate(state_dict["ledger_size"])
+
+
+class MetricsTable(Callback):
+    """Writes :obj:`metrics.csv`: a row an epoch, a column a metric, empty where not measured.
+
+    The rows are part of the checkpoints, so that a resumed run has each epoch once.
+
+    Args:
+        path (Path): The file.
+        phase (str): Name of the training, in a column of its own.
+    """
+
+    def __init__(self, path: Path, phase: str) -> None:
+        self.path = path
+        self.phase = phase
+        self.rows: list[dict[str, Any]] = []
+        self._before = pd.DataFrame()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps the rows of other phases."""
+        if self.path.exists():
+            table = pd.read_csv(self.path)
+            self._before = table[table["phase"] != self.phase]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Adds a row."""
+        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        metrics = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if validated or not name.startswith("val/")
+        }
+        self.rows.append({"phase": self.phase, "epoch": trainer.current_epoch, **metrics})
+        table = pd.concat([self._before, pd.DataFrame(self.rows)], ignore_index=True)
+        with atomic_write(self.path, "w") as file:
+            table.to_csv(file, index=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])

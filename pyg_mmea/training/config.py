@@ -1,0 +1,58 @@
+"""Settings of a training run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class TrainingConfig:
+    """How to train; one set of defaults for all data.
+
+    Args:
+        epochs (int): Epochs, each of which is one pass over seeds and pseudo-labels.
+        lr (float): Learning rate.
+        weight_decay (float): Weight decay of AdamW, except for the learned loss weights.
+        batch_size (int): Links a step. Every step embeds both graphs in full.
+        momentum (float): Coefficient of the momentum encoder, updated after every step.
+        switch_epoch (int): Epoch at which calibration and momentum contrast begin.
+        round_every (int): Epochs between two rounds of calibration.
+        switch_lr_factor (float): Factor of the learning rate from the switch on.
+        val_every (int): Epochs between two looks at the validation links.
+        patience (int): Looks without a better MRR after which training stops; zero never stops.
+        refit (bool): If there is no calibration, train again on all seeds, validation links
+            included, for the selected number of epochs.
+        encoder (str): Which encoder embeds in the end.
+        checkpoint_every (int): Epochs between two checkpoints to resume from.
+        accelerator (str): Passed to Lightning.
+        devices (int or str): Passed to Lightning.
+        precision (str): Passed to Lightning, such as :obj:`"bf16-mixed"`.
+        tensorboard (bool): Log to TensorBoard, too.
+    """
+
+    epochs: int = 150
+    lr: float = 5e-3
+    weight_decay: float = 0.0
+    batch_size: int = 5000
+    momentum: float = 0.9
+    switch_epoch: int = 30
+    round_every: int = 10
+    switch_lr_factor: float = 1.0
+    val_every: int = 5
+    patience: int = 0
+    refit: bool = True
+    encoder: Literal["online", "momentum"] = "momentum"
+    checkpoint_every: int = 5
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    precision: str = "32-true"
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "round_every", "val_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"'{name}' needs to be at least 1 (got {getattr(self, name)})")
+        if self.patience < 0 or self.switch_epoch < 0:
+            raise ValueError(
+                f"'patience' and 'switch_epoch' need to be at least 0 "
+                f"(got {self.patience} and {self.switch_epoch})"
+            )

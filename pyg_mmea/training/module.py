@@ -1,0 +1,137 @@
+"""The training step."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.calibration import Calibrator
+from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
+from pyg_mmea.metrics.ranks import link_ranks
+from pyg_mmea.nn import AlignmentModel, MomentumEncoder
+from pyg_mmea.nn.models import Embeddings
+from pyg_mmea.training.config import TrainingConfig
+from pyg_mmea.training.data import epoch_seed
+
+
+class AlignmentModule(LightningModule):
+    """Trains a model on a pair of graphs, both of which are embedded in full at every step.
+
+    Args:
+        model (AlignmentModel): The model.
+        objective (torch.nn.Module): Called as ``objective(out, links, momentum=...)``, returns
+            the terms of the loss by name. Its parameters are trained, too.
+        data (HeteroData): The pair; its links are not read.
+        config (TrainingConfig): The settings.
+        seed (int): Seed of everything random.
+        calibrator (Calibrator, optional): Whose pool is part of the checkpoints; without it
+            there is no switch. (default: :obj:`None`)
+    """
+
+    def __init__(
+        self,
+        model: AlignmentModel,
+        objective: torch.nn.Module,
+        data: HeteroData,
+        config: TrainingConfig,
+        seed: int,
+        calibrator: Calibrator | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.momentum = MomentumEncoder(model, config.momentum)
+        self.config = config
+        self.seed = seed
+        self.calibrator = calibrator
+        self.pair = data
+
+    @property
+    def has_switched(self) -> bool:
+        """Whether calibration and momentum contrast have begun."""
+        return self.calibrator is not None and self.current_epoch >= self.config.switch_epoch
+
+    def setup(self, stage: str) -> None:
+        """Moves the pair to the device once, for all steps."""
+        self.pair = self.pair.to(self.device)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW; learned loss weights do not decay, and the rate falls at the switch."""
+        decay, plain = [], []
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                (plain if name.endswith("log_variance") else decay).append(parameter)
+        groups = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+        config = self.config
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+
+        def factor(epoch: int) -> float:
+            switched = self.calibrator is not None and epoch >= config.switch_epoch
+            return config.switch_lr_factor if switched else 1.0
+
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor),
+        }
+
+    def on_train_epoch_start(self) -> None:
+        """Makes all randomness of an epoch follow from seed and epoch."""
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        """Computes the loss of one batch of links."""
+        links = batch[0].t()  # [2, B]
+        momentum = self.momentum(self.pair) if self.has_switched else None
+        terms = self.objective(self.model(self.pair), links, momentum=momentum)
+        for name, term in terms.items():
+            if not bool(torch.isfinite(term)):
+                raise FloatingPointError(f"loss term '{name}' is {float(term)}")
+            self.log(f"loss/{name}", term, on_step=False, on_epoch=True, batch_size=links.size(1))
+        loss = torch.stack(list(terms.values())).sum()
+        self.log(
+            "loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=links.size(1)
+        )
+        return loss
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Lets the momentum encoder follow, after every step."""
+        self.momentum.update(self.model)
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        """Ranks all entities for each validation link, by cosine."""
+        links = batch[0].t()
+        out = self.embed()
+        ranks = link_ranks(
+            out["source"]["joint"], out["target"]["joint"], links, candidates="all", csls_k=0
+        )
+        both = torch.cat(ranks)
+        self.log("val/hits@1", hits_at_k(both, 1), prog_bar=True, batch_size=links.size(1))
+        self.log("val/mrr", mean_reciprocal_rank(both), batch_size=links.size(1))
+
+    @torch.no_grad()
+    def embed(self, encoder: str | None = None) -> Embeddings:
+        """Embeds both graphs without dropout.
+
+        Args:
+            encoder (str, optional): :obj:`"online"` or :obj:`"momentum"`; by default the one that
+                the settings name. (default: :obj:`None`)
+        """
+        if (encoder or self.config.encoder) == "momentum":
+            return self.momentum(self.pair)
+        training = self.model.training
+        self.model.eval()
+        out = self.model(self.pair)
+        self.model.train(training)
+        return out
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the pseudo-labels in use."""
+        if self.calibrator is not None:
+            checkpoint["pseudo_labels"] = self.calibrator.pool.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restores the pseudo-labels in use."""
+        if self.calibrator is not None:
+            self.calibrator.pool.load_state_dict(checkpoint["pseudo_labels"])

@@ -1,0 +1,136 @@
+"""One training from start to end, by Lightning."""
+
+import logging
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from pyg_mmea.calibration import Ledger
+from pyg_mmea.training.callbacks import CalibrationCallback, MetricsTable
+from pyg_mmea.training.config import TrainingConfig
+from pyg_mmea.training.data import LinkDataModule
+from pyg_mmea.training.module import AlignmentModule
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class PhaseResult:
+    """What a training gives.
+
+    Args:
+        epochs (int): Epochs behind the weights that :obj:`module` now has.
+        seconds (float): Time spent training, rounds of calibration included.
+    """
+
+    epochs: int
+    seconds: float
+
+
+def run_phase(
+    name: str,
+    folder: Path,
+    module: AlignmentModule,
+    train_links: Tensor,
+    val_links: Tensor,
+    config: TrainingConfig,
+    epochs: int,
+    ledger: Ledger | None = None,
+    quiet: bool = False,
+) -> PhaseResult:
+    """Trains a module, which then has the weights of the best epoch on the validation links, or
+    of the last one where there are none.
+
+    A checkpoint is written every :obj:`config.checkpoint_every` epochs; if there is one, training
+    goes on from there, with the same result as if it had never stopped.
+
+    Args:
+        name (str): Name of the folder of checkpoints.
+        folder (Path): Folder of the run.
+        module (AlignmentModule): What to train.
+        train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
+        val_links (torch.Tensor): Validation links :math:`(2, V)`.
+        config (TrainingConfig): The settings.
+        epochs (int): Number of epochs.
+        ledger (Ledger, optional): Record of the calibration.
+        quiet (bool): Show no progress.
+    """
+    checkpoints = folder / "checkpoints" / name
+    last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
+    selects = val_links.size(1) > 0
+    timer = Timer(interval="epoch")
+    callbacks: list[Callback] = [timer]
+    if module.calibrator is not None:
+        callbacks.append(
+            CalibrationCallback(
+                module.calibrator,
+                ledger,
+                train_links,
+                val_links,
+                config.switch_epoch,
+                config.round_every,
+            )
+        )
+    callbacks.append(MetricsTable(folder / "metrics.csv", name))
+    if selects:
+        callbacks.append(_checkpoint(best, monitor="val/mrr", mode="max"))
+        if config.patience > 0:
+            callbacks.append(EarlyStopping("val/mrr", mode="max", patience=config.patience))
+    callbacks.append(_checkpoint(last, every_n_epochs=config.checkpoint_every))
+    trainer = Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        precision=config.precision,  # type: ignore[arg-type]
+        max_epochs=epochs,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder, name="", version="") if config.tensorboard else False,
+        check_val_every_n_epoch=config.val_every,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        enable_progress_bar=not quiet and sys.stderr.isatty(),
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    links = LinkDataModule(
+        train_links, val_links, module.calibrator, config.batch_size, module.seed
+    )
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*num_workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+        trainer.fit(
+            module,
+            datamodule=links,
+            ckpt_path=str(last) if last.exists() else None,
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    logger.info("%s: %d epochs in %.1f s", name, epochs, time.monotonic() - start)
+    reached = trainer.current_epoch
+    if selects and best.exists():
+        state = torch.load(best, map_location="cpu", weights_only=True)
+        module.load_state_dict(state["state_dict"])
+        module.on_load_checkpoint(state)
+        reached = state["epoch"] + 1
+    module.eval()
+    return PhaseResult(reached, timer.time_elapsed("train") + timer.time_elapsed("validate"))
+
+
+def _checkpoint(path: Path, **kwargs: object) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        dirpath=path.parent,
+        filename=path.stem,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+        save_on_train_epoch_end=True,
+        **kwargs,  # type: ignore[arg-type]
+    )
