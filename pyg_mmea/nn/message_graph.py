@@ -9,7 +9,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from pyg_mmea.utils.sparse import SparsePattern
 
-_CACHE = WeakTensorKeyDictionary()  # edge_index -> (version, edge_type, sizes, graph)
+# edge_index -> for typed and untyped edges, what the graph was built of, and the graph
+_CACHE = WeakTensorKeyDictionary()
 
 
 @dataclass
@@ -21,7 +22,8 @@ class MessageGraph:
         relations (SparsePattern): Receiving node by relation :math:`(N, R)`, same order of edges.
         senders (SparsePattern): Each (sending node, relation) once :math:`(N, R)`.
         sender_index (torch.Tensor): For each edge, its place in :obj:`senders` :math:`(E)`.
-        mean (torch.Tensor): One over the number of edges of the receiving node :math:`(E)`.
+        mean (torch.Tensor): One over the number of edges of the receiving node, in double
+            precision :math:`(E)`.
     """
 
     neighbors: SparsePattern
@@ -36,6 +38,7 @@ class MessageGraph:
         return self.relations.col
 
     @cached_property
+    @torch.inference_mode(False)  # or what a validation builds could not be trained with
     def looped(self) -> SparsePattern:
         """Each pair of neighbours once, and each node with itself :math:`(N, N)`."""
         num_nodes = self.neighbors.size[0]
@@ -45,6 +48,7 @@ class MessageGraph:
         return SparsePattern(key // num_nodes, key % num_nodes, self.neighbors.size)
 
     @classmethod
+    @torch.inference_mode(False)
     def build(
         cls, edge_index: Tensor, edge_type: Tensor, num_nodes: int, num_relations: int
     ) -> "MessageGraph":
@@ -61,7 +65,7 @@ class MessageGraph:
             relations=SparsePattern(dst, rel, by_relation),
             senders=SparsePattern(sender // num_relations, sender % num_relations, by_relation),
             sender_index=sender_index,
-            mean=1 / degree[dst].float(),
+            mean=1 / degree[dst].double(),
         )
 
 
@@ -69,6 +73,10 @@ def message_graph(
     edge_index: Tensor, edge_type: Tensor | None, num_nodes: int, num_relations: int = 1
 ) -> MessageGraph:
     """Returns the sorted form of a graph, built once for as long as :obj:`edge_index` lives.
+
+    It is built again when the edges change in place, and kept apart for edges with and without
+    types, so that layers of both kinds can share a graph. Tensors that are made in inference mode
+    cannot tell that they changed; their graphs are built at each call.
 
     Args:
         edge_index (torch.Tensor): Sending and receiving nodes :math:`(2, E)`.
@@ -79,12 +87,30 @@ def message_graph(
     Raises:
         ValueError: If an edge names a relation or a node that does not exist.
     """
-    version = None if edge_type is None else edge_type._version
-    state = (edge_index._version, version, num_nodes, num_relations)
-    cached = _CACHE.get(edge_index)
+    state = versions(edge_index, edge_type)
+    if state is None:
+        return _checked(edge_index, edge_type, num_nodes, num_relations)
+    state = (*state, num_nodes, num_relations)
+    slots = _CACHE.setdefault(edge_index, {})
+    cached = slots.get(edge_type is None)
     if cached is not None and cached[0] == state and cached[1] is edge_type:
         return cached[2]
-    given_type = edge_type
+    graph = _checked(edge_index, edge_type, num_nodes, num_relations)
+    slots[edge_type is None] = (state, edge_type, graph)
+    return graph
+
+
+def versions(*tensors: Tensor | None) -> tuple[int, ...] | None:
+    """Returns how often each tensor was changed in place, :obj:`None` if one does not count."""
+    given = [x for x in tensors if x is not None]
+    if any(x.is_inference() for x in given):
+        return None
+    return tuple(x._version for x in given)
+
+
+def _checked(
+    edge_index: Tensor, edge_type: Tensor | None, num_nodes: int, num_relations: int
+) -> MessageGraph:
     if edge_type is None:
         edge_type = edge_index.new_zeros(edge_index.size(1))
     for name, index, size in (
@@ -93,9 +119,7 @@ def message_graph(
     ):
         if index.numel() > 0 and not 0 <= int(index.min()) <= int(index.max()) < size:
             raise ValueError(f"'{name}' needs to be in [0, {size})")
-    graph = MessageGraph.build(edge_index, edge_type, num_nodes, num_relations)
-    _CACHE[edge_index] = (state, given_type, graph)
-    return graph
+    return MessageGraph.build(edge_index, edge_type, num_nodes, num_relations)
 
 
 def bidirectional(
