@@ -1,6 +1,7 @@
 """Structure encoders: modules called as ``encoder(x, edge_index, edge_type)``."""
 
 import inspect
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ class GATEncoder(torch.nn.Module):
     def reset_parameters(self) -> None:
         """Resets all learnable parameters."""
         for conv in self.convs:
-            conv.reset_parameters()
+            conv.reset_parameters()  # type: ignore[operator]
         self.attention.reset_parameters()
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ class RelationReflectionEncoder(torch.nn.Module):
         """Resets all learnable parameters."""
         torch.nn.init.xavier_uniform_(self.relation)
         for conv in self.convs:
-            conv.reset_parameters()
+            conv.reset_parameters()  # type: ignore[operator]
         if self.num_proxies > 0:
             torch.nn.init.xavier_uniform_(self.proxy)
             self.gate.reset_parameters()
@@ -157,11 +158,11 @@ class RelationReflectionEncoder(torch.nn.Module):
 
 class StructureEncoder(torch.nn.Module):
     """Calls any encoder as ``encoder(x, edge_index, edge_type)``, or without the edge types where
-    it does not take them.
+    it has no argument of that name.
 
     Args:
-        encoder (torch.nn.Module): A module such as :class:`torch_geometric.nn.GraphSAGE`, with
-            an attribute :obj:`out_channels`.
+        encoder (torch.nn.Module): A module such as :class:`torch_geometric.nn.GraphSAGE` or
+            :class:`torch_geometric.nn.Sequential`, with an attribute :obj:`out_channels`.
 
     Raises:
         ValueError: If :obj:`encoder` does not say how large its output is.
@@ -175,7 +176,12 @@ class StructureEncoder(torch.nn.Module):
             )
         self.encoder = encoder
         self.out_channels: int = encoder.out_channels  # type: ignore[assignment]
-        self.uses_edge_type = "edge_type" in inspect.signature(encoder.forward).parameters
+        self.uses_edge_type = "edge_type" in _argument_names(encoder)
+
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters, if the encoder can."""
+        if hasattr(self.encoder, "reset_parameters"):
+            self.encoder.reset_parameters()  # type: ignore[operator]
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
         """Embeds all entities."""
@@ -184,16 +190,24 @@ class StructureEncoder(torch.nn.Module):
         return self.encoder(x, edge_index)
 
 
+def _argument_names(encoder: torch.nn.Module) -> list[str]:
+    signature = getattr(encoder, "signature", None)  # of torch_geometric.nn.Sequential
+    if signature is not None:
+        return list(signature.param_dict)
+    return list(inspect.signature(encoder.forward).parameters)
+
+
 def structure_encoder(
     query: str | torch.nn.Module, channels: int, num_relations: int, num_layers: int = 2
 ) -> StructureEncoder:
     """Returns the structure encoder that :obj:`query` stands for.
 
     Args:
-        query (str or torch.nn.Module): :obj:`"relation_reflection"`, :obj:`"gat"`, the name of a
-            class of :mod:`torch_geometric.nn.models` that takes :obj:`in_channels`,
-            :obj:`hidden_channels` and :obj:`num_layers` (such as :obj:`"GCN"` or
-            :obj:`"GraphSAGE"`), the path of such a class, or a module.
+        query (str or torch.nn.Module): :obj:`"relation_reflection"`, :obj:`"gat"` (which is
+            :class:`GATEncoder`), :obj:`"GCN"`, :obj:`"GraphSAGE"`, :obj:`"GIN"` or
+            :obj:`"EdgeCNN"` of :mod:`torch_geometric.nn.models`, the path of a class that takes
+            :obj:`in_channels`, :obj:`hidden_channels`, :obj:`out_channels` and
+            :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`), or a module.
         channels (int): Size of the entity vectors.
         num_relations (int): Number of relations, inverse ones included.
         num_layers (int, optional): Number of layers. (default: :obj:`2`)
@@ -203,21 +217,17 @@ def structure_encoder(
     """
     if isinstance(query, torch.nn.Module):
         return StructureEncoder(query)
-    choices = {
-        "relation_reflection": lambda: RelationReflectionEncoder(
+    choices: dict[str, Callable[..., torch.nn.Module]] = {
+        "relation_reflection": lambda **_: RelationReflectionEncoder(
             channels, num_relations, num_layers, smooth_input=True
         ),
-        "gat": lambda: GATEncoder(channels, num_layers),
+        "gat": lambda **_: GATEncoder(channels, num_layers),
     }
-    if query in choices:
-        return StructureEncoder(choices[query]())
-    models = {
-        name: getattr(torch_geometric.nn.models, name)
-        for name in ("GCN", "GraphSAGE", "GIN", "GAT", "PNA", "EdgeCNN")
-    }
+    for name in ("GCN", "GraphSAGE", "GIN", "EdgeCNN"):
+        choices[name] = getattr(torch_geometric.nn.models, name)
     encoder = resolve(
         query,
-        {**choices, **models},
+        choices,
         torch.nn.Module,
         in_channels=channels,
         hidden_channels=channels,

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.nn.message_graph import bidirectional
+from pyg_mmea.nn.message_graph import bidirectional, versions
 from pyg_mmea.typing import RELATION_EDGE, SIDES, Modality
 
 Embeddings = dict[str, dict[str, Tensor]]
@@ -48,7 +48,7 @@ class PairSpec:
     @property
     def num_relations(self) -> int:
         """Number of relations of both graphs together, without inverse ones."""
-        return 1 + max((max(index, default=-1) for index in self.relation_index.values()))
+        return 1 + max(max(index, default=-1) for index in self.relation_index.values())
 
 
 class AlignmentModel(torch.nn.Module, ABC):
@@ -83,14 +83,21 @@ class AlignmentModel(torch.nn.Module, ABC):
     def edges(self, data: HeteroData, side: str) -> tuple[Tensor, Tensor]:
         """Returns edge indices and joint relation ids of one graph, inverse edges included."""
         store = data[RELATION_EDGE[side]]
-        cached = self._edges.get(store.edge_index)
-        if cached is not None and cached[0] == store.edge_index._version:
-            return cached[1]
-        edge_type = getattr(self, f"relation_index_{side}")[store.edge_type]
-        edges = bidirectional(store.edge_index, edge_type, self.spec.num_relations)
-        self._edges[store.edge_index] = (store.edge_index._version, edges)
+        state = versions(store.edge_index, store.edge_type)
+        cached = None if state is None else self._edges.get(store.edge_index)
+        if cached is not None and cached[0] == state and cached[1] is store.edge_type:
+            return cached[2]
+        with torch.inference_mode(False):
+            edge_type = getattr(self, f"relation_index_{side}")[store.edge_type]
+            edges = bidirectional(store.edge_index, edge_type, self.spec.num_relations)
+        if state is not None:
+            self._edges[store.edge_index] = (state, store.edge_type, edges)
         return edges
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies and pickles leave the cache behind: it belongs to tensors of this process.
-        return {**self.__dict__, "_edges": WeakTensorKeyDictionary()}
+        return {key: value for key, value in self.__dict__.items() if key != "_edges"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._edges = WeakTensorKeyDictionary()

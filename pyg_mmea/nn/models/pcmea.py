@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import ModuleDict, ParameterDict
 from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import NodeStorage
 
 from pyg_mmea.nn.attention import BagTextCrossAttention
 from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
@@ -17,6 +18,7 @@ from pyg_mmea.typing import SIDES, Modality
 
 _BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
 _TEXT_OF = {Modality.RELATION: Modality.RELATION_TEXT, Modality.ATTRIBUTE: Modality.ATTRIBUTE_TEXT}
+_BAG_OF = {str(text): bag for bag, text in _TEXT_OF.items()}
 
 
 class PCMEA(AlignmentModel):
@@ -27,7 +29,7 @@ class PCMEA(AlignmentModel):
     * structure: learnable entity vectors and a structure encoder;
     * relations, attributes: linear layer on the bag, which attends to the verbalised triples where
       text features exist;
-    * pictures, names: linear layer on frozen features;
+    * pictures, names, and texts whose bag is not used: linear layer on frozen features;
     * joint: :class:`~pyg_mmea.nn.fusion.WeightedConcat`.
 
     Two things are ours, and off in the paper's form (:obj:`structure_encoder="gat"`,
@@ -87,8 +89,8 @@ class PCMEA(AlignmentModel):
         self.cross_attention = ModuleDict()
         self.propagation = ModuleDict()
         for name in self.modalities:
-            if name == Modality.STRUCTURE or name in _TEXT_OF.values():
-                continue
+            if name == Modality.STRUCTURE or _BAG_OF.get(name) in self.modalities:
+                continue  # a text is part of its bag, where that is used
             make = BagEncoder if name in _BAGS else DenseEncoder
             self.encoders[name] = make(spec.in_channels[name], modality_channels)
             text = _TEXT_OF.get(Modality(name))
@@ -103,16 +105,19 @@ class PCMEA(AlignmentModel):
                 sizes[name] = layer.out_channels
         self.fusion = WeightedConcat(list(sizes), list(sizes.values()), missing)
         self._sizes = {str(name): size for name, size in sizes.items()}
-        self.reset_parameters()
+        self._reset_entities()  # not the rest: an encoder that is handed in may be trained
 
     def reset_parameters(self) -> None:
-        """Resets all learnable parameters."""
-        for vectors in self.entity.values():
-            torch.nn.init.normal_(vectors, std=vectors.size(0) ** -0.5)
+        """Resets all learnable parameters, those of a structure encoder handed in, too."""
+        self._reset_entities()
         for module in self.children():
             for layer in module.children() if isinstance(module, ModuleDict) else [module]:
                 if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()
+                    layer.reset_parameters()  # type: ignore[operator]
+
+    def _reset_entities(self) -> None:
+        for vectors in self.entity.values():
+            torch.nn.init.normal_(vectors, std=vectors.size(0) ** -0.5)
 
     @property
     def out_channels(self) -> dict[str, int]:
@@ -128,7 +133,7 @@ class PCMEA(AlignmentModel):
         masks: dict[str, Tensor] = {}
         for name in self._sizes:
             if name == Modality.STRUCTURE:
-                out[name] = self.dropout(self.structure(self.entity[side], *edges))
+                out[name] = self.dropout(self.structure(self._vectors(data, side), *edges))
                 continue
             x = self._encode(data[side], name)
             if self.propagate:
@@ -139,7 +144,18 @@ class PCMEA(AlignmentModel):
         out["joint"] = self.fusion(out, masks)
         return out
 
-    def _encode(self, store: HeteroData, name: str) -> Tensor:
+    def _vectors(self, data: HeteroData, side: str) -> Tensor:
+        vectors, store = self.entity[side], data[side]
+        if "n_id" in store:  # a mini-batch of NeighborLoader
+            vectors = vectors[store.n_id]
+        if vectors.size(0) != store.num_nodes:
+            raise ValueError(
+                f"'data' needs to have {vectors.size(0)} {side} entities, or their 'n_id' "
+                f"(got {store.num_nodes})"
+            )
+        return vectors
+
+    def _encode(self, store: NodeStorage, name: str) -> Tensor:
         x = self.encoders[name](store[f"x_{name}"], store[f"{name}_mask"])
         if name in self.cross_attention:
             text = _TEXT_OF[Modality(name)]
