@@ -38,7 +38,9 @@ class PCMEAObjective(torch.nn.Module):
     * :math:`\mathcal{L}_{\mathrm{MoCo}}`: :class:`~pyg_mmea.loss.MomentumContrastLoss`, where
       embeddings of the momentum encoder are given.
 
-    A weight of zero leaves a term out and saves its time.
+    A weight of zero leaves a term out and saves its time. A link of which an entity lacks a
+    modality, which is to say has a row of zeros there, is no pair of that modality, and a modality
+    without any pair is left out.
 
     Args:
         channels (dict[str, int]): Size of the embedding of each modality and of :obj:`"joint"`.
@@ -125,17 +127,19 @@ class PCMEAObjective(torch.nn.Module):
         chosen = torch.randperm(links.size(1), device=links.device)[: self.contrast_size]
         few = links[:, chosen]  # [2, b]
         few_weight = None if weight is None else weight[chosen]
-        rows = {name: (out["source"][name][few[0]], out["target"][name][few[1]]) for name in out["source"]}
-        if self.contrast_weight > 0:
+        rows = {name: (x[few[0]], out["target"][name][few[1]]) for name, x in out["source"].items()}
+        masks = {name: _present(x_s) & _present(x_t) for name, (x_s, x_t) in rows.items()}
+        seen = [name for name, mask in masks.items() if bool(mask.any())]
+        if self.contrast_weight > 0 and seen:
             losses = {
-                name: self.contrast(*rows[name], weight=few_weight, index_s=few[0], index_t=few[1])
-                for name in self.contrast_balance.names
+                name: self.contrast(*rows[name], few_weight, masks[name], few[0], few[1])
+                for name in seen
             }
             terms["contrast"] = self.contrast_weight * self.contrast_balance(losses)
-        if self.kl_weight > 0:
+        seen = [name for name in seen if name != "joint"]
+        if self.kl_weight > 0 and seen:
             losses = {
-                name: self.kl(*rows[name], *rows["joint"], weight=few_weight)
-                for name in self.modalities
+                name: self.kl(*rows[name], *rows["joint"], few_weight, masks[name]) for name in seen
             }
             terms["kl"] = self.kl_weight * self.kl_balance(losses)
         if self.mi_weight > 0:
@@ -170,6 +174,10 @@ class PCMEAObjective(torch.nn.Module):
         total = out["source"]["joint"].new_zeros(())
         for name, bound in self.information.items():
             for side in out.values():
-                mask = side[name].detach().ne(0).any(dim=1)  # rows without the modality are zero
-                total = total + bound(side[name], side["joint"], mask) / 2
+                total = total + bound(side[name], side["joint"], _present(side[name])) / 2
         return total
+
+
+def _present(x: Tensor) -> Tensor:
+    """Tells which rows have the modality: the others are zero."""
+    return x.detach().ne(0).any(dim=1)

@@ -81,9 +81,11 @@ class SampledSoftmaxLoss(torch.nn.Module):
         own_t = own_ends("t", index_t, negatives_t, negative_index_t)
         x_s, x_t = unit_rows(x_s), unit_rows(x_t)
         share = pair_share(x_s, weight) / 2  # [B]
+        negatives_s, negatives_t = unit_rows(negatives_s), unit_rows(negatives_t)
         apply, tau = _SampledCrossEntropy.apply, self.temperature
-        loss_t = apply(x_s, x_t, unit_rows(negatives_t), own_t, share, tau)
-        loss_s = apply(x_t, x_s, unit_rows(negatives_s), own_s, share, tau)
+        with torch.autocast(x_s.device.type, enabled=False):
+            loss_t = apply(x_s, x_t, negatives_t, own_t, share, tau)
+            loss_s = apply(x_t, x_s, negatives_s, own_s, share, tau)
         return loss_s + loss_t
 
     def __repr__(self) -> str:
