@@ -20,7 +20,8 @@ class VoteConfidence:
 
     Validation links are such a set: they are hidden from training, so that their entities are
     proposed in the same way as all others. With too few cases on either side the confidence is
-    the Laplace-smoothed share of voters that agree, which is a rule and no probability.
+    the share of voters that agree, which is a rule and no probability: only pairs that all voters
+    agree on are sure.
 
     Args:
         min_cases (int): Right and wrong cases needed, each. (default: :obj:`10`)
@@ -44,7 +45,9 @@ class VoteConfidence:
         Returns:
             dict: The rule in force and the numbers of right and wrong cases.
         """
-        judged, right = judge(candidates.pairs, calibration_links)
+        candidates = Candidates(*(x.cpu() for x in candidates))
+        votes = Votes(votes.voters, *(x.cpu() for x in votes[1:]))
+        judged, right = judge(candidates.pairs, calibration_links.cpu())
         num_right = int(right.sum())
         num_wrong = int(judged.sum()) - num_right
         info = {"num_right": num_right, "num_wrong": num_wrong}
@@ -63,8 +66,8 @@ class VoteConfidence:
     def __call__(self, candidates: Candidates, votes: Votes) -> Tensor:
         """Returns a confidence in [0, 1] for each candidate :math:`(P)`."""
         if not self._weights:
-            voting = (~votes.abstains).sum(dim=1)
-            return ((votes.agrees.sum(dim=1) + 1) / (voting + 2)).double().cpu()
+            voting = (~votes.abstains).sum(dim=1).clamp(min=1)
+            return (votes.agrees.sum(dim=1) / voting).double().cpu()
         inputs = torch.from_numpy(_inputs(candidates, votes))
         return torch.sigmoid(inputs @ self._weights["weight"] + self._weights["bias"])
 

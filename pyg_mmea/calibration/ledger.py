@@ -44,11 +44,11 @@ class Ledger:
             os.truncate(self.path, size)
 
     def read(self) -> list[dict[str, Any]]:
-        """Returns all entries."""
+        """Returns all entries; a last line that a killed run left unfinished is none."""
         if not self.path.exists():
             return []
         with self.path.open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+            return [json.loads(line) for line in file if line.endswith("\n")]
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.path}')"

@@ -58,6 +58,9 @@ def collect_votes(
     }
     if momentum is not None:
         voters["momentum"] = (momentum["source"]["joint"], momentum["target"]["joint"], 1)
+    if candidates.pairs.size(1) == 0:
+        none = candidates.score.new_empty(0, len(voters))
+        return Votes(list(voters), none, none.bool(), none.bool())
     ranks, agrees, abstains = [], [], []
     for x_s, x_t, limit in voters.values():
         s, t = candidates.pairs
