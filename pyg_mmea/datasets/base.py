@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ import torch
 from torch_geometric.data import HeteroData, InMemoryDataset
 
 from pyg_mmea import __version__
+from pyg_mmea.data import handcrafted
 from pyg_mmea.data.alignment import make_pair, parse_features
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.layout import EntityIndex, FolderPair
@@ -29,7 +31,7 @@ Split = Literal["official", "random"]
 Transform = Callable[[HeteroData], HeteroData]
 
 # Goes up when the processed form changes.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def data_folder() -> Path:
@@ -202,9 +204,11 @@ class AlignmentDataset(InMemoryDataset, ABC):
             str(image_features),
             self.image_encoder,
             self.text_encoder,
+            handcrafted.VERSION,
             stats,
         )
-        return [f"{self.full_name.replace('/', '-')}-{key}.pt"]
+        name = re.sub(r"[^\w.-]+", "-", self.full_name).strip("-")
+        return [f"{name}-{key}.pt"]
 
     def process(self) -> None:
         data = self._build()
