@@ -81,6 +81,11 @@ def _product(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _sample(pattern: SparsePattern, a: Tensor, b: Tensor) -> Tensor:
+    if pattern.num_entries > pattern.size[0] * pattern.size[1]:
+        # Parallel places outnumber the cells: the sampling kernel refuses them, and the dense
+        # product is smaller than its sample.
+        with torch.autocast(a.device.type, enabled=False):
+            return (a @ b.t())[pattern.row, pattern.col]
     if torch.backends.mkl.is_available() or a.is_cuda:
         zeros = pattern.matrix(a.new_zeros(pattern.num_entries))
         return torch.sparse.sampled_addmm(zeros, a, b.t(), beta=0.0).values()
