@@ -17,7 +17,7 @@ def _bags(
     sides: list[tuple[Tensor, Tensor, list[str], int]],
     max_columns: int,
 ) -> Bags:
-    """Counts (entity, item) pairs; a side is (entity ids, item ids, item URIs, N)."""
+    """Counts (entity, item) pairs; a side is (entity ids, item ids, item names, N)."""
     frequency: Counter[str] = Counter()
     for _, items, uris, _ in sides:
         counts = torch.bincount(items, minlength=len(uris)).tolist()
@@ -44,30 +44,32 @@ def _bags(
 
 
 def relation_bag(source: GraphTables, target: GraphTables, max_columns: int = MAX_COLUMNS) -> Bags:
-    """Counts for each entity how often it is head or tail of each relation.
+    """Counts for each entity how often it is head and how often it is tail of each relation.
+
+    The papers add both numbers up. They are columns of their own here, since being the head of a
+    relation says another thing than being its tail.
 
     Args:
         source (GraphTables): Source graph.
         target (GraphTables): Target graph.
-        max_columns (int): Keep this many relations, the most frequent ones over both graphs,
-            counted over head and tail; ties go by URI. (default: :obj:`1000`)
+        max_columns (int): Keep this many relations, the most frequent ones over both graphs;
+            ties go by URI. (default: :obj:`1000`)
 
     Returns:
-        The bag of each graph :math:`(N, D)`, sparse COO, coalesced, and the relation URI of each
-        of the :math:`D` columns, which both graphs share.
+        The bag of each graph :math:`(N, D)`, sparse COO, coalesced, and the name of each of the
+        :math:`D` columns, which both graphs share: the URI of a relation for its heads, the URI
+        with :obj:`"^-1"` behind it for its tails.
     """
-    sides = []
-    for graph in (source, target):
-        head, relation, tail = graph.triples.unbind(1)
-        sides.append(
-            (
-                torch.cat([head, tail]),
-                torch.cat([relation, relation]),
-                graph.relation_uri,
-                graph.num_entities,
-            )
-        )
-    return _bags(sides, max_columns)
+    ends = []
+    for end in ("head", "tail"):
+        sides = []
+        for graph in (source, target):
+            head, relation, tail = graph.triples.unbind(1)
+            entities = head if end == "head" else tail
+            sides.append((entities, relation, graph.relation_uri, graph.num_entities))
+        ends.append(_bags(sides, max_columns))
+    bag_s, bag_t = (torch.cat([bags[k] for bags in ends], dim=1).coalesce() for k in (0, 1))
+    return bag_s, bag_t, [*ends[0][2], *(f"{uri}^-1" for uri in ends[1][2])]
 
 
 def attribute_bag(source: GraphTables, target: GraphTables, max_columns: int = MAX_COLUMNS) -> Bags:

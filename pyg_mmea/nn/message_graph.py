@@ -47,6 +47,15 @@ class MessageGraph:
         key = torch.unique(dst * num_nodes + torch.cat([self.neighbors.col, loop]))
         return SparsePattern(key // num_nodes, key % num_nodes, self.neighbors.size)
 
+    @cached_property
+    @torch.inference_mode(False)
+    def members(self) -> SparsePattern:
+        """Relation by node that sends along it, the transpose of :obj:`senders` :math:`(R, N)`."""
+        order = self.senders.order
+        return SparsePattern(
+            self.senders.col[order], self.senders.row[order], self.senders.size[::-1]
+        )
+
     @classmethod
     @torch.inference_mode(False)
     def build(

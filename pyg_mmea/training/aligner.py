@@ -132,7 +132,9 @@ class Aligner:
         if not (folder / "checkpoints").exists():
             ledger.truncate(0)
 
-        module = self._module(visible, self.calibrator if self.calibrate else None)
+        module = self._module(
+            visible, train_links, self.calibrator if self.calibrate else None
+        )
         run = run_phase(
             "select", folder, module, train_links, val_links, config, config.epochs, ledger, quiet
         )
@@ -142,7 +144,7 @@ class Aligner:
         seeds = train_links
         if val is not None and config.refit and not self.calibrate:
             seeds = torch.cat([train_links, val_links], dim=1)
-            module = self._module(visible, None)
+            module = self._module(visible, seeds, None)
             again = run_phase(
                 "refit", folder, module, seeds, val_links[:, :0], config, run.epochs, None, quiet
             )
@@ -162,11 +164,15 @@ class Aligner:
         }
         self.result = self._summary(data, module, run, seeds.size(1), val)
 
-    def _module(self, data: HeteroData, calibrator: Calibrator | None) -> AlignmentModule:
+    def _module(
+        self, data: HeteroData, links: Tensor, calibrator: Calibrator | None
+    ) -> AlignmentModule:
         torch.manual_seed(self.seed)
         model = self.model_factory(PairSpec.from_data(data))
         objective = self.objective_factory(model.out_channels)
-        return AlignmentModule(model, objective, data, self.training, self.seed, calibrator)
+        return AlignmentModule(
+            model, objective, data, links, self.training, self.seed, calibrator
+        )
 
     def _summary(
         self,

@@ -22,6 +22,10 @@ class TrainingConfig:
         refit (bool): If there is no calibration, train again on all seeds, validation links
             included, for the selected number of epochs.
         encoder (str): Which encoder embeds in the end.
+        propagation_weight (float): Weight of the view of
+            :class:`~pyg_mmea.nn.LinkPropagation` beside the trained joint embedding; zero leaves
+            it out.
+        propagation_channels (int): Size of its random vectors.
         checkpoint_every (int): Epochs between two checkpoints to resume from.
         accelerator (str): Passed to Lightning.
         devices (int or str): Passed to Lightning.
@@ -41,6 +45,8 @@ class TrainingConfig:
     patience: int = 0
     refit: bool = True
     encoder: Literal["online", "momentum"] = "momentum"
+    propagation_weight: float = 0.7
+    propagation_channels: int = 256
     checkpoint_every: int = 5
     accelerator: str = "auto"
     devices: int | str = "auto"

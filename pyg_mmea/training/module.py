@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -10,10 +11,11 @@ from torch_geometric.data import HeteroData
 from pyg_mmea.calibration import Calibrator
 from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
 from pyg_mmea.metrics.ranks import link_ranks
-from pyg_mmea.nn import AlignmentModel, MomentumEncoder
+from pyg_mmea.nn import AlignmentModel, LinkPropagation, MomentumEncoder
 from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import epoch_seed
+from pyg_mmea.typing import SIDES
 
 
 class AlignmentModule(LightningModule):
@@ -24,6 +26,8 @@ class AlignmentModule(LightningModule):
         objective (torch.nn.Module): Called as ``objective(out, links, momentum=...)``, returns
             the terms of the loss by name. Its parameters are trained, too.
         data (HeteroData): The pair; its links are not read.
+        train_links (torch.Tensor): Seed alignment :math:`(2, S)`, which the propagation starts
+            from.
         config (TrainingConfig): The settings.
         seed (int): Seed of everything random.
         calibrator (Calibrator, optional): Whose pool is part of the checkpoints; without it
@@ -35,6 +39,7 @@ class AlignmentModule(LightningModule):
         model: AlignmentModel,
         objective: torch.nn.Module,
         data: HeteroData,
+        train_links: Tensor,
         config: TrainingConfig,
         seed: int,
         calibrator: Calibrator | None = None,
@@ -47,6 +52,10 @@ class AlignmentModule(LightningModule):
         self.seed = seed
         self.calibrator = calibrator
         self.pair = data
+        self.train_links = train_links
+        self.propagation = LinkPropagation(
+            2 * model.spec.num_relations, config.propagation_channels
+        )
 
     @property
     def has_switched(self) -> bool:
@@ -110,21 +119,45 @@ class AlignmentModule(LightningModule):
         self.log("val/hits@1", hits_at_k(both, 1), prog_bar=True, batch_size=links.size(1))
         self.log("val/mrr", mean_reciprocal_rank(both), batch_size=links.size(1))
 
+    @property
+    def links(self) -> Tensor:
+        """Seed alignment and pseudo-labels in use :math:`(2, A)`."""
+        if self.calibrator is None:
+            return self.train_links
+        return torch.cat([self.train_links, self.calibrator.pool.pairs], dim=1)
+
     @torch.no_grad()
     def embed(self, encoder: str | None = None) -> Embeddings:
         """Embeds both graphs without dropout.
+
+        The view :obj:`"propagation"` of :class:`~pyg_mmea.nn.LinkPropagation` joins the
+        modalities, with weight :obj:`config.propagation_weight` in the joint embedding.
 
         Args:
             encoder (str, optional): :obj:`"online"` or :obj:`"momentum"`; by default the one that
                 the settings name. (default: :obj:`None`)
         """
         if (encoder or self.config.encoder) == "momentum":
-            return self.momentum(self.pair)
-        training = self.model.training
-        self.model.eval()
-        out = self.model(self.pair)
-        self.model.train(training)
-        return out
+            out = self.momentum(self.pair)
+        else:
+            training = self.model.training
+            self.model.eval()
+            out = self.model(self.pair)
+            self.model.train(training)
+        weight = self.config.propagation_weight
+        if weight == 0:
+            return out
+        edges = {side: self.model.edges(self.pair, side) for side in SIDES}
+        num_nodes = {side: self.pair[side].num_nodes for side in SIDES}
+        views = self.propagation(edges, num_nodes, self.links.to(self.device))
+        return {
+            side: {
+                **out[side],
+                "propagation": view,
+                "joint": torch.cat([F.normalize(out[side]["joint"], dim=1), weight * view], dim=1),
+            }
+            for side, view in views.items()
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the pseudo-labels in use."""

@@ -16,9 +16,9 @@ def test_relation_bag_by_hand() -> None:
     target = _graph(2, [[0, 0, 1]], ["a"])
     x_s, x_t, vocabulary = relation_bag(source, target)
     # Both have two triples, so the URI decides.
-    assert vocabulary == ["a", "b"]
-    assert x_s.to_dense().tolist() == [[0, 2], [2, 1], [0, 1]]
-    assert x_t.to_dense().tolist() == [[1, 0], [1, 0]]
+    assert vocabulary == ["a", "b", "a^-1", "b^-1"]
+    assert x_s.to_dense().tolist() == [[0, 2, 0, 0], [1, 0, 1, 1], [0, 0, 0, 1]]
+    assert x_t.to_dense().tolist() == [[1, 0, 0, 0], [0, 0, 1, 0]]
     for x in (x_s, x_t):
         assert x.layout == torch.sparse_coo
         assert x.is_coalesced()
@@ -40,14 +40,15 @@ def test_relation_bag_agrees_with_a_plain_loop() -> None:
         for _, relation, _ in graph.triples.tolist():
             uri = graph.relation_uri[relation]
             frequency[uri] = frequency.get(uri, 0) + 1
-    assert vocabulary == sorted(frequency, key=lambda uri: (-frequency[uri], uri))[:3]
+    kept = sorted(frequency, key=lambda uri: (-frequency[uri], uri))[:3]
+    assert vocabulary == [*kept, *(f"{uri}^-1" for uri in kept)]
     for graph, x in zip(graphs, (x_s, x_t), strict=True):
-        expected = torch.zeros(9, 3)
+        expected = torch.zeros(9, 6)
         for head, relation, tail in graph.triples.tolist():
-            if graph.relation_uri[relation] in vocabulary:
-                column = vocabulary.index(graph.relation_uri[relation])
+            if graph.relation_uri[relation] in kept:
+                column = kept.index(graph.relation_uri[relation])
                 expected[head, column] += 1
-                expected[tail, column] += 1
+                expected[tail, column + 3] += 1
         assert torch.equal(x.to_dense(), expected)
 
 

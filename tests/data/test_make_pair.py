@@ -34,7 +34,7 @@ def test_auto_leaves_out_what_gives_the_answer_away(graphs: tuple) -> None:
     assert data["source"].name == ["ann", "bob", ""]
     assert data["source"].relation_mask.tolist() == [True, True, False]
     assert data["target"].attribute_mask.tolist() == [False, False, True]
-    assert data.relation_vocabulary == ["r"]
+    assert data.relation_vocabulary == ["r", "r^-1"]
     assert data.attribute_vocabulary == ["a"]
     edge = data[RELATION_EDGE["source"]]
     assert edge.edge_index.tolist() == [[0], [1]]

@@ -88,7 +88,7 @@ def test_counts(
         assert data[side].num_nodes == entities[i]
         assert edge.num_edges == triples[i]
         assert len(edge.relation_uri) == relations[i]
-        assert data[side].x_relation.shape == (entities[i], 1000)
+        assert data[side].x_relation.shape == (entities[i], 2000)
         assert sum(map(bool, data[side].name)) >= entities[i] - 1
     # Known links, whatever the order of files and ids.
     source, target = data["source"].uri, data["target"].uri

@@ -1,6 +1,7 @@
 """Encoders, one per modality."""
 
 from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder, ModalityEncoder
+from pyg_mmea.nn.encoder.propagation import LinkPropagation
 from pyg_mmea.nn.encoder.structure import (
     GATEncoder,
     RelationReflectionEncoder,
@@ -12,6 +13,7 @@ __all__ = [
     "BagEncoder",
     "DenseEncoder",
     "GATEncoder",
+    "LinkPropagation",
     "ModalityEncoder",
     "RelationReflectionEncoder",
     "StructureEncoder",
