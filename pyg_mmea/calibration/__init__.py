@@ -2,6 +2,7 @@
 
 from pyg_mmea.calibration.calibrator import Calibrator
 from pyg_mmea.calibration.confidence import VoteConfidence
+from pyg_mmea.calibration.fusion import fit_view_weights, weighted_joint
 from pyg_mmea.calibration.ledger import Ledger
 from pyg_mmea.calibration.pool import PseudoLabelPool
 from pyg_mmea.calibration.propose import Candidates, MutualNearestProposer, Proposer
@@ -17,4 +18,6 @@ __all__ = [
     "VoteConfidence",
     "Votes",
     "collect_votes",
+    "fit_view_weights",
+    "weighted_joint",
 ]

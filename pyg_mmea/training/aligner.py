@@ -144,7 +144,9 @@ class Aligner:
         seeds = train_links
         if val is not None and config.refit and not self.calibrate:
             seeds = torch.cat([train_links, val_links], dim=1)
+            weights = module.view_weights
             module = self._module(visible, seeds, None)
+            module.view_weights = weights
             again = run_phase(
                 "refit", folder, module, seeds, val_links[:, :0], config, run.epochs, None, quiet
             )
@@ -154,6 +156,7 @@ class Aligner:
         self._state = {
             "embeddings": joint,
             "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
+            "view_weights": module.view_weights,
             "confidence": self.calibrator.confidence.state_dict(),
             "alignment": {
                 "pairs": candidates.pairs.cpu(),
@@ -198,6 +201,7 @@ class Aligner:
             "num_pseudo_labels": pseudo.size(1),
             "pseudo_label_precision": precision,
             "selection": "last" if val is None else "validation",
+            "view_weights": module.view_weights,
             "val": val,
         }
         if bool(anchors.test_mask.any()):

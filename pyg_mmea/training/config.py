@@ -22,9 +22,8 @@ class TrainingConfig:
         refit (bool): If there is no calibration, train again on all seeds, validation links
             included, for the selected number of epochs.
         encoder (str): Which encoder embeds in the end.
-        propagation_weight (float): Weight of the view of
-            :class:`~pyg_mmea.nn.LinkPropagation` beside the trained joint embedding; zero leaves
-            it out.
+        propagate_links (bool): Have the view of :class:`~pyg_mmea.nn.LinkPropagation` beside the
+            trained modalities.
         propagation_channels (int): Size of its random vectors.
         checkpoint_every (int): Epochs between two checkpoints to resume from.
         accelerator (str): Passed to Lightning.
@@ -37,15 +36,15 @@ class TrainingConfig:
     lr: float = 5e-3
     weight_decay: float = 0.0
     batch_size: int = 5000
-    momentum: float = 0.9
+    momentum: float = 0.98
     switch_epoch: int = 30
     round_every: int = 10
     switch_lr_factor: float = 1.0
     val_every: int = 5
     patience: int = 0
     refit: bool = True
-    encoder: Literal["online", "momentum"] = "momentum"
-    propagation_weight: float = 0.7
+    encoder: Literal["online", "momentum"] = "online"
+    propagate_links: bool = True
     propagation_channels: int = 256
     checkpoint_every: int = 5
     accelerator: str = "auto"

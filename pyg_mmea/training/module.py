@@ -3,12 +3,11 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator
+from pyg_mmea.calibration import Calibrator, fit_view_weights, weighted_joint
 from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
 from pyg_mmea.metrics.ranks import link_ranks
 from pyg_mmea.nn import AlignmentModel, LinkPropagation, MomentumEncoder
@@ -53,6 +52,7 @@ class AlignmentModule(LightningModule):
         self.calibrator = calibrator
         self.pair = data
         self.train_links = train_links
+        self.view_weights: dict[str, float] = {}
         self.propagation = LinkPropagation(
             2 * model.spec.num_relations, config.propagation_channels
         )
@@ -109,15 +109,19 @@ class AlignmentModule(LightningModule):
         self.momentum.update(self.model)
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        """Ranks all entities for each validation link, by cosine."""
+        """Weighs the views on the validation links and ranks all entities for each of them."""
         links = batch[0].t()
-        out = self.embed()
-        ranks = link_ranks(
-            out["source"]["joint"], out["target"]["joint"], links, candidates="all", csls_k=0
+        views = self.views()
+        self.view_weights = fit_view_weights(views, links)
+        joint = {side: weighted_joint(out, self.view_weights) for side, out in views.items()}
+        ranks = torch.cat(
+            link_ranks(joint["source"], joint["target"], links, candidates="all", csls_k=0)
         )
-        both = torch.cat(ranks)
-        self.log("val/hits@1", hits_at_k(both, 1), prog_bar=True, batch_size=links.size(1))
-        self.log("val/mrr", mean_reciprocal_rank(both), batch_size=links.size(1))
+        size = links.size(1)
+        self.log("val/hits@1", hits_at_k(ranks, 1), prog_bar=True, batch_size=size)
+        self.log("val/mrr", mean_reciprocal_rank(ranks), batch_size=size)
+        for name, weight in self.view_weights.items():
+            self.log(f"weight/{name}", weight, batch_size=size)
 
     @property
     def links(self) -> Tensor:
@@ -127,11 +131,9 @@ class AlignmentModule(LightningModule):
         return torch.cat([self.train_links, self.calibrator.pool.pairs], dim=1)
 
     @torch.no_grad()
-    def embed(self, encoder: str | None = None) -> Embeddings:
-        """Embeds both graphs without dropout.
-
-        The view :obj:`"propagation"` of :class:`~pyg_mmea.nn.LinkPropagation` joins the
-        modalities, with weight :obj:`config.propagation_weight` in the joint embedding.
+    def views(self, encoder: str | None = None) -> Embeddings:
+        """Embeds both graphs without dropout, with the view :obj:`"propagation"` of
+        :class:`~pyg_mmea.nn.LinkPropagation` among the modalities.
 
         Args:
             encoder (str, optional): :obj:`"online"` or :obj:`"momentum"`; by default the one that
@@ -144,27 +146,31 @@ class AlignmentModule(LightningModule):
             self.model.eval()
             out = self.model(self.pair)
             self.model.train(training)
-        weight = self.config.propagation_weight
-        if weight == 0:
+        if not self.config.propagate_links:
             return out
         edges = {side: self.model.edges(self.pair, side) for side in SIDES}
         num_nodes = {side: self.pair[side].num_nodes for side in SIDES}
-        views = self.propagation(edges, num_nodes, self.links.to(self.device))
+        propagated = self.propagation(edges, num_nodes, self.links.to(self.device))
+        return {side: {**out[side], "propagation": view} for side, view in propagated.items()}
+
+    def embed(self, encoder: str | None = None) -> Embeddings:
+        """Returns :meth:`views` with a joint embedding that weighs them by
+        :obj:`view_weights`, equally where nothing was learned."""
+        views = self.views(encoder)
+        names = [name for name in views["source"] if name != "joint"]
+        weights = self.view_weights or dict.fromkeys(names, 1 / len(names))
         return {
-            side: {
-                **out[side],
-                "propagation": view,
-                "joint": torch.cat([F.normalize(out[side]["joint"], dim=1), weight * view], dim=1),
-            }
-            for side, view in views.items()
+            side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the pseudo-labels in use."""
+        """Adds the weights of the views and the pseudo-labels in use."""
+        checkpoint["view_weights"] = self.view_weights
         if self.calibrator is not None:
             checkpoint["pseudo_labels"] = self.calibrator.pool.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the pseudo-labels in use."""
+        """Restores the weights of the views and the pseudo-labels in use."""
+        self.view_weights = checkpoint["view_weights"]
         if self.calibrator is not None:
             self.calibrator.pool.load_state_dict(checkpoint["pseudo_labels"])

@@ -43,15 +43,15 @@ class PCMEA(AlignmentModel):
         structure_encoder (str or torch.nn.Module): See
             :func:`~pyg_mmea.nn.encoder.structure_encoder`.
             (default: :obj:`"relation_reflection"`)
-        channels (int): Size of the entity vectors. (default: :obj:`128`)
-        modality_channels (int): Size of the linear layers. (default: :obj:`128`)
+        channels (int): Size of the entity vectors. (default: :obj:`96`)
+        modality_channels (int): Size of the linear layers. (default: :obj:`96`)
         num_layers (int): Layers of the structure encoder and of the propagation.
             (default: :obj:`2`)
         propagate (bool): If set to :obj:`False`, modalities other than structure stay as they
             are. (default: :obj:`True`)
         modalities (list[str], optional): The modalities to use, of those that the data have.
             (default: :obj:`None`, which means all)
-        dropout (float): Dropout probability of the embeddings. (default: :obj:`0.3`)
+        dropout (float): Dropout probability of the embeddings. (default: :obj:`0.6`)
         missing (str): What :class:`~pyg_mmea.nn.fusion.WeightedConcat` does about missing
             modalities. (default: :obj:`"zero"`)
 
@@ -63,12 +63,12 @@ class PCMEA(AlignmentModel):
         self,
         spec: PairSpec,
         structure_encoder: str | torch.nn.Module = "relation_reflection",
-        channels: int = 128,
-        modality_channels: int = 128,
+        channels: int = 96,
+        modality_channels: int = 96,
         num_layers: int = 2,
         propagate: bool = True,
         modalities: Sequence[str] | None = None,
-        dropout: float = 0.3,
+        dropout: float = 0.6,
         missing: str = "zero",
     ) -> None:
         super().__init__(spec)
