@@ -2,6 +2,7 @@
 
 from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
+from pyg_mmea.data.check import check_folder
 from pyg_mmea.data.features import attribute_bag, relation_bag
 from pyg_mmea.data.frames import from_tables
 from pyg_mmea.data.images import encode_images, reduce_features
@@ -23,6 +24,7 @@ __all__ = [
     "GraphTables",
     "HideAnchors",
     "attribute_bag",
+    "check_folder",
     "encode_images",
     "encode_texts",
     "from_networkx",

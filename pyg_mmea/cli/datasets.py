@@ -1,0 +1,103 @@
+"""``pyg-mmea datasets``."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+from torch_geometric.data import HeteroData
+
+from pyg_mmea import datasets
+from pyg_mmea.cli.console import echo, note, table
+from pyg_mmea.data import check_folder, read_folder
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, Modality
+
+DATASETS = {
+    name: getattr(datasets, name) for name in datasets.__all__ if name != "AlignmentDataset"
+}
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Lists, describes, prepares or checks.
+
+    Raises:
+        ValueError: If a checked folder is broken, after all faults were written to stderr.
+    """
+    config = _build_parser(arguments).parse_args(arguments)
+    verb = config.verb
+    if verb == "list":
+        width = max(map(len, DATASETS))
+        for name, cls in DATASETS.items():
+            echo(f"{name.ljust(width)}  {_first_sentence(cls)}")
+    elif verb == "check":
+        _check(Path(config.check.folder))
+    else:
+        chosen = config[verb]
+        dataset = DATASETS[chosen.name](**chosen[chosen.name])
+        if verb == "info":
+            echo(_describe(dataset[0]))
+        else:
+            note(f"{dataset[0].dataset} is ready{_place(dataset)}")
+
+
+def _build_parser(arguments: Sequence[str]) -> ArgumentParser:
+    parser = ArgumentParser(prog="pyg-mmea datasets", description="Looks after datasets.")
+    verbs = parser.add_subcommands(dest="verb", metavar="VERB")
+    verbs.add_subcommand("list", ArgumentParser(description="Lists the datasets."), help="names")
+    for verb, text in (
+        ("info", "builds a dataset and shows its statistics"),
+        ("prepare", "downloads, generates or converts a dataset, so that later calls are quick"),
+    ):
+        subparser = ArgumentParser(description=f"{text.capitalize()}.")
+        verbs.add_subcommand(verb, subparser, help=text)
+        names = subparser.add_subcommands(dest="name", metavar="NAME")
+        for name, cls in DATASETS.items():
+            options = ArgumentParser(description=_first_sentence(cls))
+            if name in arguments:  # reading a signature takes time
+                options.add_class_arguments(cls)
+            names.add_subcommand(name, options, help=_first_sentence(cls))
+    check = ArgumentParser(description="Checks a folder and says what is wrong, line by line.")
+    check.add_argument("folder", metavar="DIR", help="folder with ent_ids_1/2, triples_1/2, ...")
+    verbs.add_subcommand("check", check, help="says what is wrong with a folder, line by line")
+    return parser
+
+
+def _first_sentence(cls: type) -> str:
+    text = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+    return re.sub(r"`\"?(.*?)\"? <.*?>`_", r"\1", text)  # links as plain titles
+
+
+def _place(dataset: object) -> str:
+    paths = getattr(dataset, "processed_paths", [])
+    return f" in {paths[0]}" if paths else ""
+
+
+def _check(folder: Path) -> None:
+    faults = check_folder(folder)
+    for fault in faults:
+        note(str(fault))
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise ValueError(f"{folder} has {count}, named above")
+    pair = read_folder(folder)
+    for side, graph in zip(SIDES, (pair.source, pair.target), strict=True):
+        echo(f"{side}: {graph.num_entities} entities, {len(graph.triples)} triples")
+    echo(f"{pair.links.size(1)} links; no rule is broken")
+
+
+def _describe(data: HeteroData) -> str:
+    rows = [["", *SIDES]]
+    rows.append(["entities", *(str(data[side].num_nodes) for side in SIDES)])
+    relation_stores = [data[RELATION_EDGE[side]] for side in SIDES]
+    rows.append(["relations", *(str(len(store.relation_uri)) for store in relation_stores)])
+    rows.append(["triples", *(str(store.edge_index.size(1)) for store in relation_stores)])
+    for modality in Modality:
+        if f"x_{modality}" in data["source"]:
+            size = data["source"][f"x_{modality}"].size(1)
+            masks = [data[side][f"{modality}_mask"] for side in SIDES]
+            cells = [f"{int(mask.sum())} ({100 * mask.float().mean():.0f}%)" for mask in masks]
+            rows.append([f"with {modality} features [{size}]", *cells])
+    anchors = data[ANCHOR_EDGE]
+    counts = [f"{int(anchors[f'{n}_mask'].sum())} {n}" for n in ("train", "val", "test")]
+    total = anchors.edge_label_index.size(1)
+    return f"{data.dataset}\n{table(rows)}\nlinks: {total} ({', '.join(counts)})"

@@ -1,0 +1,214 @@
+"""``pyg-mmea train``."""
+
+import argparse
+import json
+import logging
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.calibration import Calibrator
+from pyg_mmea.cli.console import echo, metrics_table, note
+from pyg_mmea.cli.provenance import describe_source
+from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
+from pyg_mmea.nn import AlignmentModel, PairSpec
+from pyg_mmea.resolver import PLUGIN_GROUP
+from pyg_mmea.training import Aligner, TrainingConfig
+from pyg_mmea.utils.io import atomic_write
+
+CONFIG = "config.yaml"
+_SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
+# Options of one call; all others are settings that go into the file of the run.
+_CALL = ("config", "out", "resume", "quiet")
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of the settings of a run, which also reads its :obj:`config.yaml`."""
+    for point in entry_points(group=PLUGIN_GROUP):
+        point.load()  # a class needs to be imported to be found by its name
+    parser = ArgumentParser(
+        prog="pyg-mmea train",
+        description="Trains a model on a pair of graphs and evaluates it once.",
+        epilog="--epochs N and --lr X are short for --training.epochs and --training.lr.",
+    )
+    parser.add_argument("--config", action="config", help="YAML file of settings; options win")
+    parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="continue the run in RUN")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_subclass_arguments(
+        (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
+    )
+    parser.add_argument(
+        "--model",
+        type=Callable[[PairSpec], AlignmentModel],
+        default={"class_path": "pyg_mmea.nn.PCMEA"},
+        help="name or class path of a model",
+    )
+    parser.add_argument(
+        "--objective",
+        type=Callable[[dict[str, int]], torch.nn.Module],
+        default={"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
+        help="name or class path of an objective",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Calibrator | Literal["none"],
+        default={"class_path": "pyg_mmea.calibration.Calibrator"},
+        help="how pseudo-labels are chosen; 'none' trains on the seeds alone",
+    )
+    parser.add_argument("--training", type=TrainingConfig, default=TrainingConfig())
+    parser.add_argument("--seed", type=int, default=0, help="seed of the model")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Trains, evaluates and prints the metrics.
+
+    Raises:
+        ValueError: If RUN exists and is not to be resumed, or was started with other settings.
+        KeyboardInterrupt: Saying how to go on.
+    """
+    parser = build_parser()
+    config = parser.parse_args(_prepare(arguments))
+    folder = Path(config.out)
+    settings = _dump(parser, config)
+    _check_folder(folder, config.resume, settings)
+    built = parser.instantiate(config)
+    data = built.data[0]
+    aligner = build_aligner(built)
+    # Settings that do not fit the data are found here, before anything is written.
+    model = aligner.model_factory(PairSpec.from_data(data))
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / CONFIG) as file:
+        file.write(settings)
+    with _log_to(folder / "log.txt"):
+        _fit(aligner, data, config)
+    summary = {
+        "dataset": data.dataset,
+        "model": type(model).__name__,
+        **describe_source(),
+        "split_seed": config.data.init_args.get("split_seed"),
+        **aligner.result,
+    }
+    with atomic_write(folder / "result.json") as file:
+        json.dump(summary, file, indent=2)
+    _print_summary(summary, folder)
+
+
+def load_run(folder: str | Path) -> tuple[Any, Aligner]:
+    """Builds the pair of graphs and loads the aligner of a finished run.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run, or one that is not finished.
+    """
+    path = Path(folder, CONFIG)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it")
+    aligner = Aligner.load(folder)
+    parser = build_parser()
+    config = parser.parse_args(["--config", str(path), "--out", str(folder)])
+    # Only the data is built; the model is in the folder.
+    return parser.instantiate(Namespace(data=config.data)).data[0], aligner
+
+
+def build_aligner(built: Namespace) -> Aligner:
+    """Makes an aligner of the parsed settings."""
+    calibrate = built.calibration != "none"
+    return Aligner(
+        built.model,
+        built.objective,
+        built.calibration if calibrate else None,
+        calibrate,
+        built.training,
+        built.seed,
+    )
+
+
+def _prepare(arguments: Sequence[str]) -> list[str]:
+    """Spells out short options; a run that is resumed has its own settings for defaults."""
+    prepared = []
+    for argument in arguments:
+        name, separator, value = argument.partition("=")
+        prepared.append(f"{_SHORT.get(name, name)}{separator}{value}")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--out")
+    parser.add_argument("--resume", action="store_true")
+    try:
+        known, _ = parser.parse_known_args(prepared)
+    except argparse.ArgumentError:
+        return prepared  # the full parser says what is wrong
+    if known.resume and known.out and Path(known.out, CONFIG).is_file():
+        prepared = ["--config", str(Path(known.out, CONFIG)), *prepared]
+    return prepared
+
+
+def _dump(parser: ArgumentParser, config: Namespace) -> str:
+    """The resolved settings as YAML, with paths that hold from any folder."""
+    settings = config.clone()
+    for key in _CALL:
+        settings.pop(key, None)
+    arguments = settings.data.init_args
+    for key in ("root", "image_features"):
+        if arguments.get(key) is not None:
+            arguments[key] = str(Path(arguments[key]).resolve())
+    return parser.dump(settings, skip_unset=False, skip_validation=True)
+
+
+def _check_folder(folder: Path, resume: bool, settings: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"'{folder}' is no folder")
+    if not resume:
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"'{folder}' exists; --resume continues it, or choose another --out")
+        return
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing, there is no run to resume")
+    if path.read_text(encoding="utf-8") != settings:
+        raise ValueError(f"'{folder}' was started with other settings; they are in {path}")
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Sends what the library logs to a file, too."""
+    logger = logging.getLogger("pyg_mmea")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _fit(aligner: Aligner, data: HeteroData, config: Namespace) -> None:
+    try:
+        aligner.fit(data, config.out, config.resume, config.quiet)
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns an interrupt into an exit.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        out = shlex.quote(config.out)
+        raise KeyboardInterrupt(f"'pyg-mmea train --out {out} --resume' goes on") from error
+
+
+def _print_summary(summary: dict[str, Any], folder: Path) -> None:
+    echo(
+        f"{summary['model']} on {summary['dataset']}: {summary['epochs']} epochs in "
+        f"{summary['train_seconds']:.0f} s, {summary['num_pseudo_labels']} pseudo-labels"
+    )
+    for split in ("val", "test"):
+        if summary.get(split):
+            echo(f"\n{split}: {metrics_table(summary[split])}")
+    note(f"\nThe run is in {folder}")

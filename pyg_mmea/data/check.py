@@ -1,0 +1,67 @@
+"""Says everything that is wrong with a folder, where the loader stops at the first fault."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pyg_mmea.data import layout
+from pyg_mmea.data.images import read_image
+from pyg_mmea.data.pickles import load_features
+from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.errors import DataError
+
+T = TypeVar("T")
+
+
+def check_folder(folder: str | Path) -> list[DataError]:
+    """Checks a folder in the layout of EVA, see :func:`~pyg_mmea.data.read_folder`.
+
+    Every file is checked up to its first fault, except that nothing can be said about the others
+    where :obj:`ent_ids_1/2` are broken. Pictures that cannot be read count as faults here, while
+    training passes over them.
+
+    Args:
+        folder (str or Path): The folder.
+
+    Returns:
+        list[DataError]: The faults, none if the folder is in order.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return [DataError("folder is missing", folder)]
+    faults: dict[str, DataError] = {}  # by text: two steps may meet the same fault
+
+    def attempt(step: Callable[..., T], *arguments: object) -> T | None:
+        try:
+            return step(*arguments)
+        except DataError as error:
+            faults[str(error)] = error
+            return None
+
+    entities = attempt(layout._read_entities, folder)
+    if entities is not None:
+        index, uris = entities
+        for side in (0, 1):
+            attempt(layout._read_triples, folder, side, index, True)
+            attempt(layout._add_attributes, GraphTables(uri=uris[side]), folder, side)
+            names, images = folder / f"names_{side + 1}.json", folder / f"images_{side + 1}"
+            if names.exists():
+                attempt(layout._read_names, names, index, side)
+            if images.is_dir():
+                for picture in attempt(layout._read_image_folder, images, index, side) or []:
+                    if picture is not None:
+                        attempt(_check_picture, Path(picture))
+        for name in ("ill", "sup", "ref"):
+            if (folder / f"{name}_ent_ids").exists():
+                attempt(layout._read_link_file, folder / f"{name}_ent_ids", index)
+        attempt(layout._read_links, folder, index)
+    for path in sorted(folder.glob("*_img_feature_dict.pkl")):
+        attempt(load_features, path)
+    return list(faults.values())
+
+
+def _check_picture(path: Path) -> None:
+    try:
+        read_image(path.read_bytes())
+    except Exception as error:  # Pillow's readers raise nearly anything on broken files
+        raise DataError(f"is no picture that can be read ({error})", path) from error

@@ -1,0 +1,31 @@
+from collections.abc import Callable
+
+import pytest
+
+from pyg_mmea.cli import main
+
+Cli = Callable[..., tuple[int, str, str]]
+
+# Little of everything: a round of calibration and of momentum contrast, a validation.
+QUICK = (
+    "--data=FakeMMKG --model.channels=16 --model.modality_channels=16 --objective.num_negatives=20 "
+    "--epochs=4 --training.switch_epoch=1 --training.round_every=1 --training.val_every=2 "
+    "--training.accelerator=cpu --quiet"
+).split()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Calls the command line and gives exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code: object = main([str(argument) for argument in arguments])
+        except SystemExit as error:
+            code = error.code
+        out, err = capsys.readouterr()
+        assert isinstance(code, int)
+        return code, out, err
+
+    return call

@@ -1,0 +1,64 @@
+import subprocess
+import sys
+
+import pytest
+
+import pyg_mmea
+from pyg_mmea.cli import evaluate, main
+
+
+def test_help_and_version(cli) -> None:
+    code, out, _ = cli("--help")
+    assert code == 0
+    for verb in ("demo", "datasets", "train", "evaluate", "align"):
+        assert f"\n  {verb} " in out
+    assert cli("--version") == (0, f"pyg-mmea {pyg_mmea.__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("--fly",), ("evaluate",)])
+def test_bad_usage(cli, arguments: tuple[str, ...]) -> None:
+    code, out, err = cli(*arguments)
+    assert code == 2
+    assert not out
+    assert "error: " in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (ValueError("'x' needs\nto be 1"), 2, "error: 'x' needs to be 1"),
+        (FileNotFoundError("a is missing"), 2, "error: a is missing"),
+        (RuntimeError("loss 'kl' is not finite"), 1, "error: loss 'kl' is not finite"),
+        (MemoryError(), 1, "error: MemoryError"),
+        (KeyboardInterrupt("go on"), 130, "interrupted; go on"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_failures(
+    cli, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str
+) -> None:
+    def fail(arguments: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(evaluate, "run", fail)
+    assert cli("evaluate", "RUN") == (code, "", f"pyg-mmea: {message}\n")
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "evaluate"), ("evaluate", "--debug", "RUN")])
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    def fail(rest: list[str]) -> None:
+        raise ValueError(rest)
+
+    monkeypatch.setattr(evaluate, "run", fail)
+    with pytest.raises(ValueError, match=r"\[.*\]") as info:
+        main(arguments)
+    assert "--debug" not in str(info.value)
+
+
+def test_as_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pyg_mmea", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.split()[0]) == (0, "pyg-mmea")

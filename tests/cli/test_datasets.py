@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from pyg_mmea import datasets
+
+
+def test_list(cli) -> None:
+    code, out, _ = cli("datasets", "list")
+    assert code == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert sorted([*names, "AlignmentDataset"]) == sorted(datasets.__all__)
+    assert "<http" not in out
+
+
+def test_info(cli) -> None:
+    code, out, _ = cli("datasets", "info", "FakeMMKG", "--num_links", 20, "--num_dangling", 3)
+    assert code == 0
+    rows = {line.split("  ")[0]: line.split()[-2:] for line in out.splitlines()}
+    assert rows["entities"] == ["23", "23"]
+    assert "links: 20 (5 train, 1 val, 14 test)" in out
+
+
+def test_prepare(cli, eva_folder: Path) -> None:
+    code, _, err = cli("datasets", "prepare", "AlignmentFolder", "--root", eva_folder)
+    assert code == 0
+    (file,) = (eva_folder / "processed").iterdir()
+    assert err == f"AlignmentFolder/pair is ready in {file}\n"
+
+
+def test_prepare_refuses(cli, eva_folder: Path) -> None:
+    prepare = ("datasets", "prepare", "AlignmentFolder", "--root", eva_folder)
+    assert cli(*prepare, "--fly", "1")[0] == 2
+    assert cli(*prepare, "--split", "best")[0] == 2
+    code, _, err = cli(*prepare, "--val_ratio", "2")
+    assert code == 2
+    assert "'val_ratio' needs to be in" in err
+    assert not (eva_folder / "processed").exists()
+
+
+def test_check(cli, eva_folder: Path) -> None:
+    before = sorted(eva_folder.rglob("*"))
+    code, out, err = cli("datasets", "check", eva_folder)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "3 links; no rule is broken"
+    assert sorted(eva_folder.rglob("*")) == before
+
+
+def test_check_names_all_faults(cli, eva_folder: Path) -> None:
+    (eva_folder / "triples_1").write_text("0\t7\t2\n0\t7\t1\n")
+    (eva_folder / "sup_ent_ids").write_text("4\tsix\n")
+    code, out, err = cli("datasets", "check", eva_folder)
+    assert (code, out) == (2, "")
+    first, second, last = err.splitlines()
+    assert first.startswith(f"{eva_folder / 'triples_1'}:2: head and tail are in different graphs")
+    assert second.startswith(f"{eva_folder / 'sup_ent_ids'}:1: ")
+    assert last.endswith("has 2 faults, named above")
+
+
+@pytest.mark.dataset
+def test_check_real_folder(cli, data_root: Path) -> None:
+    code, out, _ = cli("datasets", "check", data_root / "emoji" / "noto_twemoji_en_zh")
+    assert code == 0
+    assert "1879 links" in out

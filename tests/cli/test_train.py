@@ -1,0 +1,253 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pyg_mmea.cli import main
+from pyg_mmea.training import Aligner
+from tests.cli.conftest import QUICK
+
+MEASURES = {"hits@1", "hits@5", "hits@10", "mrr", "mr"}
+FIELDS = {
+    "dataset": str,
+    "model": str,
+    "version": str,
+    "git": str | None,
+    "seed": int,
+    "split_seed": int,
+    "device": str,
+    "epochs": int,
+    "train_seconds": float,
+    "peak_rss_mb": float,
+    "peak_gpu_mb": float | None,
+    "num_seeds": int,
+    "num_pseudo_labels": int,
+    "pseudo_label_precision": float | None,
+    "selection": str,
+    "val": dict,
+    "test": dict,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "a run"
+    assert main(["train", *QUICK, "--seed=3", f"--out={folder}"]) == 0
+    return folder
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def _metrics(folder: Path) -> tuple[Any, Any]:
+    return _result(folder)["val"], _result(folder)["test"]
+
+
+def test_folder_of_a_run(finished: Path) -> None:
+    for name in ("config.yaml", "metrics.csv", "pseudo_labels.jsonl", "checkpoints", "log.txt"):
+        assert (finished / name).exists(), name
+    result = _result(finished)
+    for name, kind in FIELDS.items():
+        assert isinstance(result[name], kind), name
+    assert (result["dataset"], result["model"], result["seed"]) == ("FakeMMKG", "PCMEA", 3)
+    for metrics in (result["val"], result["test"]):
+        assert metrics["candidates"] == "test"
+        for direction in ("source_to_target", "target_to_source", "mean"):
+            assert set(metrics[direction]) == MEASURES
+    assert "calibration" in (finished / "log.txt").read_text()
+
+
+def test_config_is_resolved_and_reloads(cli, finished: Path, tmp_path: Path) -> None:
+    config = finished / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    assert settings["model"]["init_args"]["channels"] == 16
+    assert settings["data"]["init_args"]["val_ratio"] == 0.1
+    assert set(settings) == {"data", "model", "objective", "calibration", "training", "seed"}
+    again = tmp_path / "again"
+    assert cli("train", "--config", config, "--out", again, "--quiet")[0] == 0
+    assert (again / "config.yaml").read_text() == config.read_text()
+    assert _metrics(again) == _metrics(finished)
+
+
+def test_a_run_is_never_overwritten(cli, finished: Path) -> None:
+    before = (finished / "result.json").read_bytes()
+    code, _, err = cli("train", *QUICK, "--out", finished)
+    assert code == 2
+    assert "--resume" in err
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_resume_refuses_other_settings(cli, finished: Path, tmp_path: Path) -> None:
+    code, _, err = cli("train", "--out", finished, "--resume", "--seed=4")
+    assert code == 2
+    assert "started with other settings" in err
+    assert cli("train", *QUICK, "--out", tmp_path / "none", "--resume")[0] == 2
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_interrupt_leaves_a_run_that_goes_on(
+    cli, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
+) -> None:
+    def interrupt(*args: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if kind is SystemExit:  # as Lightning does
+                raise SystemExit(1)  # noqa: B904
+            raise
+
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Aligner, "fit", interrupt)
+        code, _, err = cli("train", *QUICK, "--seed=3", "--out", out)
+    assert code == 130
+    assert f"pyg-mmea train --out {out} --resume" in err
+    assert cli("train", "--out", out, "--resume", "--quiet")[0] == 0
+    assert _metrics(out) == _metrics(finished)
+
+
+def test_without_calibration(cli, tmp_path: Path) -> None:
+    code, out, _ = cli("train", *QUICK, "--calibration=none", "--out", tmp_path / "run")
+    assert code == 0
+    assert "PCMEA on FakeMMKG" in out
+    assert "Hits@1".lower() in out
+    result = _result(tmp_path / "run")
+    assert result["num_pseudo_labels"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--data=FakeMMKG", "--model.wings=2"],
+        ["--data=FakeMMKG", "--fly"],
+        ["--data=Nothing"],
+        ["--data=FakeMMKG", "--epochs=0"],
+        ["--data=FakeMMKG", "--data.noise=2"],
+        ["--data=FakeMMKG", '--model.modalities=["smell"]'],
+        [],
+    ],
+)
+def test_bad_usage(cli, tmp_path: Path, arguments: list[str]) -> None:
+    code, _, err = cli("train", *arguments, "--out", tmp_path / "run")
+    assert code == 2
+    assert "error: " in err
+    assert not (tmp_path / "run").exists()
+
+
+def _missing(folder: Path) -> None:
+    (folder / "triples_2").unlink()
+
+
+def _no_number(folder: Path) -> None:
+    (folder / "triples_1").write_text("0\t7\t2\n4\tzero\t4\n")
+
+
+def _hostile(folder: Path) -> None:
+    program = b"cos\nsystem\n(S'touch hacked'\ntR."
+    (folder / "x_img_feature_dict.pkl").write_bytes(program)
+
+
+@pytest.mark.parametrize(
+    ("damage", "where", "rule"),
+    [
+        (_missing, "triples_2: ", "missing"),
+        (_no_number, "triples_1:2: ", "zero"),
+        (_hostile, "x_img_feature_dict.pkl: ", "not allowed"),
+    ],
+)
+def test_broken_folder(
+    cli,
+    eva_folder: Path,
+    tmp_path: Path,
+    cache_folder: Path,
+    damage: Callable[[Path], None],
+    where: str,
+    rule: str,
+) -> None:
+    damage(eva_folder)
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = cli(
+        "train", "--data=AlignmentFolder", f"--data.root={eva_folder}", f"--out={tmp_path / 'run'}"
+    )
+    assert (code, out) == (2, "")
+    (line,) = err.splitlines()
+    assert f"{eva_folder}/{where}" in line
+    assert rule in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_paths_of_the_config_hold_from_anywhere(
+    cli, eva_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(eva_folder.parent)
+    stop = _raise_interrupt
+    monkeypatch.setattr(Aligner, "fit", stop)
+    cli("train", "--data=AlignmentFolder", "--data.root=pair", "--data.val_ratio=0", "--out=run")
+    settings = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert settings["data"]["init_args"]["root"] == str(eva_folder)
+
+
+def _raise_interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("matching", ["none", "mutual", "sinkhorn", "hungarian"])
+def test_evaluate(cli, finished: Path, matching: str) -> None:
+    code, out, _ = cli("evaluate", finished, "--matching", matching)
+    assert code == 0
+    assert f"matching: {matching}" in out
+    if matching == "none":
+        hits = _result(finished)["test"]["mean"]["hits@1"]
+        assert out.splitlines()[-1].split()[1] == f"{100 * hits:.2f}%"
+
+
+def test_evaluate_options(cli, finished: Path) -> None:
+    code, out, _ = cli("evaluate", finished, "--split=val", "--candidates=all", "--csls_k=0")
+    assert code == 0
+    assert out.startswith("2 links, candidates: all, CSLS: 0")
+    assert cli("evaluate", finished, "--split=best")[0] == 2
+    assert cli("evaluate", finished, "--csls_k=-1")[0] == 2
+
+
+def test_evaluate_needs_a_finished_run(cli, finished: Path, tmp_path: Path) -> None:
+    code, _, err = cli("evaluate", tmp_path)
+    assert code == 2
+    assert f"{tmp_path / 'config.yaml'} is missing" in err
+    (tmp_path / "config.yaml").write_bytes((finished / "config.yaml").read_bytes())
+    assert cli("evaluate", tmp_path)[0] == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".nt", ".sssom.tsv"])
+def test_align(cli, finished: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"pairs{suffix}"
+    code, out, err = cli("align", finished, "--out", path, "--target-precision=null")
+    assert (code, out) == (0, "")
+    assert path.stat().st_size > 0
+    assert f"pairs are in {path}" in err
+    assert "left out" in err
+
+
+def test_align_csv(cli, finished: Path, tmp_path: Path) -> None:
+    counts = []
+    for precision in ("null", "0.9", "0.99"):
+        path = tmp_path / f"{precision}.csv"
+        assert cli("align", finished, "--out", path, "--target-precision", precision)[0] == 0
+        header, *rows = path.read_text().splitlines()
+        assert header.startswith("source,target,confidence,rank_margin")
+        confidence = [float(row.split(",")[2]) for row in rows]
+        assert confidence == sorted(confidence, reverse=True)
+        counts.append(len(rows))
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_align_refuses(cli, finished: Path, tmp_path: Path) -> None:
+    assert cli("align", finished, "--out", tmp_path / "pairs.xml")[0] == 2
+    assert cli("align", finished, "--out", tmp_path / "a.csv", "--target-precision=0")[0] == 2
+    assert cli("align", finished, "--out", tmp_path / "none" / "a.csv")[0] == 2
+    assert not list(tmp_path.glob("*.csv"))
