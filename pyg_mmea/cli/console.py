@@ -22,10 +22,10 @@ def note(text: str) -> None:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Aligns columns: the first one to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]
-        for row in rows
+        [cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells)]
+        for cells in (zip(row, widths, strict=True) for row in rows)
     ]
     return "\n".join("  ".join(line).rstrip() for line in lines)
 

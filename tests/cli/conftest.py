@@ -6,12 +6,22 @@ from pyg_mmea.cli import main
 
 Cli = Callable[..., tuple[int, str, str]]
 
-# Little of everything: a round of calibration and of momentum contrast, a validation.
-QUICK = (
-    "--data=FakeMMKG --model.channels=16 --model.modality_channels=16 --objective.num_negatives=20 "
-    "--epochs=4 --training.switch_epoch=1 --training.round_every=1 --training.val_every=2 "
-    "--training.accelerator=cpu --quiet"
-).split()
+
+@pytest.fixture(scope="session")
+def quick() -> list[str]:
+    """Settings of a run with a little of everything: a validation, rounds of calibration."""
+    return [
+        "--data=FakeMMKG",
+        "--model.channels=16",
+        "--model.modality_channels=16",
+        "--objective.num_negatives=20",
+        "--epochs=4",
+        "--training.switch_epoch=1",
+        "--training.round_every=1",
+        "--training.val_every=2",
+        "--training.accelerator=cpu",
+        "--quiet",
+    ]
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import yaml
 
 from pyg_mmea.cli import main
 from pyg_mmea.training import Aligner
-from tests.cli.conftest import QUICK
 
 MEASURES = {"hits@1", "hits@5", "hits@10", "mrr", "mr"}
 FIELDS = {
@@ -33,10 +32,10 @@ FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(quick: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("runs") / "a run"
-    assert main(["train", *QUICK, "--seed=3", f"--out={folder}"]) == 0
+    assert main(["train", *quick, "--seed=3", f"--out={folder}"]) == 0
     return folder
 
 
@@ -74,25 +73,25 @@ def test_config_is_resolved_and_reloads(cli, finished: Path, tmp_path: Path) -> 
     assert _metrics(again) == _metrics(finished)
 
 
-def test_a_run_is_never_overwritten(cli, finished: Path) -> None:
+def test_a_run_is_never_overwritten(cli, quick, finished: Path) -> None:
     before = (finished / "result.json").read_bytes()
-    code, _, err = cli("train", *QUICK, "--out", finished)
+    code, _, err = cli("train", *quick, "--out", finished)
     assert code == 2
     assert "--resume" in err
     assert (finished / "result.json").read_bytes() == before
 
 
-def test_resume_refuses_other_settings(cli, finished: Path, tmp_path: Path) -> None:
+def test_resume_refuses_other_settings(cli, quick, finished: Path, tmp_path: Path) -> None:
     code, _, err = cli("train", "--out", finished, "--resume", "--seed=4")
     assert code == 2
     assert "started with other settings" in err
-    assert cli("train", *QUICK, "--out", tmp_path / "none", "--resume")[0] == 2
+    assert cli("train", *quick, "--out", tmp_path / "none", "--resume")[0] == 2
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_interrupt_leaves_a_run_that_goes_on(
-    cli, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
+    cli, quick, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type
 ) -> None:
     def interrupt(*args: object) -> None:
         try:
@@ -105,18 +104,18 @@ def test_interrupt_leaves_a_run_that_goes_on(
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Aligner, "fit", interrupt)
-        code, _, err = cli("train", *QUICK, "--seed=3", "--out", out)
+        code, _, err = cli("train", *quick, "--seed=3", "--out", out)
     assert code == 130
     assert f"pyg-mmea train --out {out} --resume" in err
     assert cli("train", "--out", out, "--resume", "--quiet")[0] == 0
     assert _metrics(out) == _metrics(finished)
 
 
-def test_without_calibration(cli, tmp_path: Path) -> None:
-    code, out, _ = cli("train", *QUICK, "--calibration=none", "--out", tmp_path / "run")
+def test_without_calibration(cli, quick, tmp_path: Path) -> None:
+    code, out, _ = cli("train", *quick, "--calibration=none", "--out", tmp_path / "run")
     assert code == 0
     assert "PCMEA on FakeMMKG" in out
-    assert "Hits@1".lower() in out
+    assert "hits@1" in out
     result = _result(tmp_path / "run")
     assert result["num_pseudo_labels"] == 0
 
