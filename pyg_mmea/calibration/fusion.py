@@ -11,6 +11,7 @@ Embeddings = Mapping[str, Mapping[str, Tensor]]
 _SCALE = 10.0  # inverse temperature of equal weights, from where the fit starts
 
 
+@torch.inference_mode(False)  # it takes gradients, and validations run in inference mode
 def fit_view_weights(
     out: Embeddings,
     links: Tensor,
@@ -77,14 +78,14 @@ def fit_view_weights(
         loss.backward()
         return loss
 
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.enable_grad():
         optimizer.step(closure)
     weight = theta.detach().softmax(dim=0)
     return dict(zip(names, weight.tolist(), strict=True))
 
 
 def _scores(x: Tensor, y: Tensor, links: Tensor, sample: Tensor) -> Tensor:
-    sample = sample.to(links.device)
+    x, y, sample = x.detach(), y.detach(), sample.to(links.device)
     anchor = F.normalize(x[links[0]].float(), dim=1)  # [C, D]
     gold = (anchor * F.normalize(y[links[1]].float(), dim=1)).sum(dim=1, keepdim=True)
     other = anchor @ F.normalize(y[sample].float(), dim=1).t()  # [C, negatives]

@@ -68,8 +68,12 @@ def relation_bag(source: GraphTables, target: GraphTables, max_columns: int = MA
             entities = head if end == "head" else tail
             sides.append((entities, relation, graph.relation_uri, graph.num_entities))
         ends.append(_bags(sides, max_columns))
-    bag_s, bag_t = (torch.cat([bags[k] for bags in ends], dim=1).coalesce() for k in (0, 1))
-    return bag_s, bag_t, [*ends[0][2], *(f"{uri}^-1" for uri in ends[1][2])]
+    (heads_s, heads_t, vocabulary), (tails_s, tails_t, _) = ends
+    return (
+        torch.cat([heads_s, tails_s], dim=1).coalesce(),
+        torch.cat([heads_t, tails_t], dim=1).coalesce(),
+        [*vocabulary, *(f"{uri}^-1" for uri in vocabulary)],
+    )
 
 
 def attribute_bag(source: GraphTables, target: GraphTables, max_columns: int = MAX_COLUMNS) -> Bags:

@@ -9,13 +9,6 @@ def at_least_single(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def unit_rows(x: Tensor) -> Tensor:
-    """Returns the rows scaled to length one; zero rows stay zero and pass a finite gradient."""
-    x = at_least_single(x)
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / norm.masked_fill(norm == 0, 1.0)
-
-
 def scaled_products(x: Tensor, y: Tensor, temperature: float) -> Tensor:
     """Returns the dot products of all rows over the temperature ``[B_x, B_y]``, never in half."""
     with torch.autocast(x.device.type, enabled=False):

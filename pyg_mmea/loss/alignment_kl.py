@@ -8,8 +8,8 @@ from pyg_mmea.loss._pairs import (
     check_positive,
     pair_share,
     scaled_products,
-    unit_rows,
 )
+from pyg_mmea.utils.similarity import unit_rows
 
 
 class AlignmentKLLoss(torch.nn.Module):

@@ -9,8 +9,8 @@ from pyg_mmea.loss._pairs import (
     pair_share,
     same_entities,
     scaled_products,
-    unit_rows,
 )
+from pyg_mmea.utils.similarity import unit_rows
 
 
 class InfoNCELoss(torch.nn.Module):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pyg_mmea.loss._pairs import check_pairs, check_positive, own_ends, pair_share, unit_rows
+from pyg_mmea.loss._pairs import check_pairs, check_positive, own_ends, pair_share
+from pyg_mmea.utils.similarity import unit_rows
 
 _CHUNK_SIZE = 1024  # rows whose scores exist at the same time
 

@@ -108,8 +108,8 @@ class Aligner:
         """
         validate(data)
         if out is None:
-            with tempfile.TemporaryDirectory(prefix="pyg_mmea-") as folder:
-                self._fit(data, Path(folder), quiet)
+            with tempfile.TemporaryDirectory(prefix="pyg_mmea-") as temporary:
+                self._fit(data, Path(temporary), quiet)
             return self
         folder = Path(out)
         if not resume and (folder / "checkpoints").exists():
@@ -132,12 +132,9 @@ class Aligner:
         if not (folder / "checkpoints").exists():
             ledger.truncate(0)
 
-        module = self._module(
-            visible, train_links, self.calibrator if self.calibrate else None
-        )
-        run = run_phase(
-            "select", folder, module, train_links, val_links, config, config.epochs, ledger, quiet
-        )
+        calibrator = self.calibrator if self.calibrate else None
+        module = self._module(visible, train_links, config.epochs, calibrator)
+        run = run_phase("select", folder, module, train_links, val_links, config, ledger, quiet)
         val = _measure(module, val_links)
         candidates, votes = self.calibrator.examine(*_both(module), train_links.to(module.device))
         self.calibrator.confidence.fit(candidates, votes, val_links.to(module.device))
@@ -145,11 +142,9 @@ class Aligner:
         if val is not None and config.refit and not self.calibrate:
             seeds = torch.cat([train_links, val_links], dim=1)
             weights = module.view_weights
-            module = self._module(visible, seeds, None)
+            module = self._module(visible, seeds, run.epochs, None)
             module.view_weights = weights
-            again = run_phase(
-                "refit", folder, module, seeds, val_links[:, :0], config, run.epochs, None, quiet
-            )
+            again = run_phase("refit", folder, module, seeds, val_links[:, :0], config, None, quiet)
             run = PhaseResult(again.epochs, run.seconds + again.seconds)
             candidates, votes = self.calibrator.examine(*_both(module), seeds.to(module.device))
         joint = {side: out["joint"].cpu() for side, out in module.embed().items()}
@@ -168,13 +163,13 @@ class Aligner:
         self.result = self._summary(data, module, run, seeds.size(1), val)
 
     def _module(
-        self, data: HeteroData, links: Tensor, calibrator: Calibrator | None
+        self, data: HeteroData, links: Tensor, epochs: int, calibrator: Calibrator | None
     ) -> AlignmentModule:
         torch.manual_seed(self.seed)
         model = self.model_factory(PairSpec.from_data(data))
         objective = self.objective_factory(model.out_channels)
         return AlignmentModule(
-            model, objective, data, links, self.training, self.seed, calibrator
+            model, objective, data, links, self.training, self.seed, epochs, calibrator
         )
 
     def _summary(
@@ -200,7 +195,7 @@ class Aligner:
             "num_seeds": num_seeds,
             "num_pseudo_labels": pseudo.size(1),
             "pseudo_label_precision": precision,
-            "selection": "last" if val is None else "validation",
+            "selection": self.training.selection,
             "view_weights": module.view_weights,
             "val": val,
         }
@@ -256,9 +251,7 @@ class Aligner:
             ValueError: If :obj:`target_precision` is not in (0, 1].
         """
         if target_precision is not None and not 0 < target_precision <= 1:
-            raise ValueError(
-                f"'target_precision' needs to be in (0, 1] (got {target_precision})"
-            )
+            raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
         part = self._state["alignment"] if self._state else self.embeddings
         order = part["confidence"].argsort(descending=True, stable=True)
         confidence = part["confidence"][order]

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from pyg_mmea.calibration import Calibrator, Ledger
+from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.utils.io import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class CalibrationCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Runs a round if one is due."""
+        if not isinstance(pl_module, AlignmentModule):
+            raise TypeError(f"calibration needs an AlignmentModule (got {type(pl_module)})")
         since = trainer.current_epoch + 1 - self.switch_epoch
         if since < 0 or since % self.round_every:
             return

@@ -10,7 +10,8 @@ class TrainingConfig:
 
     Args:
         epochs (int): Epochs, each of which is one pass over seeds and pseudo-labels.
-        lr (float): Learning rate.
+        lr (float): Learning rate at the start.
+        lr_end (float): Fraction of it at the end; between the two it falls as a cosine.
         weight_decay (float): Weight decay of AdamW, except for the learned loss weights.
         batch_size (int): Links a step. Every step embeds both graphs in full.
         momentum (float): Coefficient of the momentum encoder, updated after every step.
@@ -18,6 +19,8 @@ class TrainingConfig:
         round_every (int): Epochs between two rounds of calibration.
         switch_lr_factor (float): Factor of the learning rate from the switch on.
         val_every (int): Epochs between two looks at the validation links.
+        selection (str): :obj:`"last"` takes the last epoch, :obj:`"validation"` that with the best
+            MRR on the validation links.
         patience (int): Looks without a better MRR after which training stops; zero never stops.
         refit (bool): If there is no calibration, train again on all seeds, validation links
             included, for the selected number of epochs.
@@ -32,15 +35,17 @@ class TrainingConfig:
         tensorboard (bool): Log to TensorBoard, too.
     """
 
-    epochs: int = 150
+    epochs: int = 80
     lr: float = 5e-3
+    lr_end: float = 0.1
     weight_decay: float = 0.0
     batch_size: int = 5000
     momentum: float = 0.98
-    switch_epoch: int = 30
+    switch_epoch: int = 40
     round_every: int = 10
     switch_lr_factor: float = 1.0
-    val_every: int = 5
+    val_every: int = 10
+    selection: Literal["last", "validation"] = "last"
     patience: int = 0
     refit: bool = True
     encoder: Literal["online", "momentum"] = "online"
@@ -56,6 +61,8 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "round_every", "val_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"'{name}' needs to be at least 1 (got {getattr(self, name)})")
+        if self.patience > 0 and self.selection == "last":
+            raise ValueError("'patience' needs 'selection' to be 'validation' (got 'last')")
         if self.patience < 0 or self.switch_epoch < 0:
             raise ValueError(
                 f"'patience' and 'switch_epoch' need to be at least 0 "

@@ -1,9 +1,11 @@
 """The training step."""
 
+import math
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -29,6 +31,7 @@ class AlignmentModule(LightningModule):
             from.
         config (TrainingConfig): The settings.
         seed (int): Seed of everything random.
+        epochs (int): Number of epochs, over which the learning rate falls.
         calibrator (Calibrator, optional): Whose pool is part of the checkpoints; without it
             there is no switch. (default: :obj:`None`)
     """
@@ -41,6 +44,7 @@ class AlignmentModule(LightningModule):
         train_links: Tensor,
         config: TrainingConfig,
         seed: int,
+        epochs: int,
         calibrator: Calibrator | None = None,
     ) -> None:
         super().__init__()
@@ -52,6 +56,7 @@ class AlignmentModule(LightningModule):
         self.calibrator = calibrator
         self.pair = data
         self.train_links = train_links
+        self.epochs = epochs
         self.view_weights: dict[str, float] = {}
         self.propagation = LinkPropagation(
             2 * model.spec.num_relations, config.propagation_channels
@@ -66,19 +71,22 @@ class AlignmentModule(LightningModule):
         """Moves the pair to the device once, for all steps."""
         self.pair = self.pair.to(self.device)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW; learned loss weights do not decay, and the rate falls at the switch."""
-        decay, plain = [], []
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with a falling rate; learned loss weights do not decay."""
+        decay: list[Tensor] = []
+        plain: list[Tensor] = []
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
                 (plain if name.endswith("log_variance") else decay).append(parameter)
-        groups = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
         config = self.config
         optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
         def factor(epoch: int) -> float:
             switched = self.calibrator is not None and epoch >= config.switch_epoch
-            return config.switch_lr_factor if switched else 1.0
+            share = (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0))) / 2
+            rate = config.lr_end + (1 - config.lr_end) * share
+            return rate * (config.switch_lr_factor if switched else 1.0)
 
         return {
             "optimizer": optimizer,
@@ -159,9 +167,7 @@ class AlignmentModule(LightningModule):
         views = self.views(encoder)
         names = [name for name in views["source"] if name != "joint"]
         weights = self.view_weights or dict.fromkeys(names, 1 / len(names))
-        return {
-            side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()
-        }
+        return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views and the pseudo-labels in use."""

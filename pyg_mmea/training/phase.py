@@ -42,12 +42,10 @@ def run_phase(
     train_links: Tensor,
     val_links: Tensor,
     config: TrainingConfig,
-    epochs: int,
     ledger: Ledger | None = None,
     quiet: bool = False,
 ) -> PhaseResult:
-    """Trains a module, which then has the weights of the best epoch on the validation links, or
-    of the last one where there are none.
+    """Trains a module, which then has the weights of the selected epoch.
 
     A checkpoint is written every :obj:`config.checkpoint_every` epochs; if there is one, training
     goes on from there, with the same result as if it had never stopped.
@@ -59,13 +57,12 @@ def run_phase(
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
         val_links (torch.Tensor): Validation links :math:`(2, V)`.
         config (TrainingConfig): The settings.
-        epochs (int): Number of epochs.
         ledger (Ledger, optional): Record of the calibration.
         quiet (bool): Show no progress.
     """
     checkpoints = folder / "checkpoints" / name
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
-    selects = val_links.size(1) > 0
+    selects = config.selection == "validation" and val_links.size(1) > 0
     timer = Timer(interval="epoch")
     callbacks: list[Callback] = [timer]
     if module.calibrator is not None:
@@ -89,7 +86,7 @@ def run_phase(
         accelerator=config.accelerator,
         devices=config.devices,
         precision=config.precision,  # type: ignore[arg-type]
-        max_epochs=epochs,
+        max_epochs=module.epochs,
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, name="", version="") if config.tensorboard else False,
         check_val_every_n_epoch=config.val_every,
@@ -114,7 +111,7 @@ def run_phase(
         )
     if trainer.interrupted:
         raise KeyboardInterrupt
-    logger.info("%s: %d epochs in %.1f s", name, epochs, time.monotonic() - start)
+    logger.info("%s: %d epochs in %.1f s", name, module.epochs, time.monotonic() - start)
     reached = trainer.current_epoch
     if selects and best.exists():
         state = torch.load(best, map_location="cpu", weights_only=True)

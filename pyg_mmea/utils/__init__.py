@@ -10,7 +10,13 @@ from pyg_mmea.utils.matching import (
     mutual_nearest,
     sinkhorn_topk,
 )
-from pyg_mmea.utils.similarity import cosine_blocks, csls_terms, normalize, topk_similarity
+from pyg_mmea.utils.similarity import (
+    cosine_blocks,
+    csls_terms,
+    normalize,
+    topk_similarity,
+    unit_rows,
+)
 
 __all__ = [
     "Matches",
@@ -25,5 +31,6 @@ __all__ = [
     "normalize",
     "sinkhorn_topk",
     "topk_similarity",
+    "unit_rows",
     "write_alignment",
 ]

@@ -13,6 +13,7 @@ from pyg_mmea.nn.attention import AdaptorSelfAttention
 from pyg_mmea.nn.conv import DiagGATConv, RelationReflectionConv
 from pyg_mmea.nn.message_graph import message_graph
 from pyg_mmea.resolver import resolve
+from pyg_mmea.utils.similarity import unit_rows
 from pyg_mmea.utils.sparse import spmm
 
 
@@ -144,7 +145,7 @@ class RelationReflectionEncoder(torch.nn.Module):
         out = torch.cat(hops, dim=1)  # [N, (L + 1) D]
         if self.num_proxies == 0:
             return out
-        score = F.normalize(out, dim=-1) @ F.normalize(self.proxy, dim=-1).t()  # [N, P]
+        score = unit_rows(out) @ unit_rows(self.proxy).t()  # [N, P]
         apart = out - score.softmax(dim=-1) @ self.proxy
         gate = torch.sigmoid(self.gate(apart))
         return apart + gate * (out - apart)

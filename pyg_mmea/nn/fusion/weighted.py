@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from pyg_mmea.utils.similarity import unit_rows
+
 _POLICIES = ("zero", "renormalize", "noise")
 
 
@@ -86,7 +88,7 @@ class WeightedConcat(torch.nn.Module):
                 raise ValueError(
                     f"'embeddings' needs to have '{name}' with shape [N, {size}] (got {got})"
                 )
-        blocks = [_unit_rows(embeddings[name]) for name in self.modalities]  # M x [N, D_m]
+        blocks = [unit_rows(embeddings[name]) for name in self.modalities]  # M x [N, D_m]
         weight = self.weight.softmax(dim=0)  # [M]
         if masks is None or not any(name in masks for name in self.modalities):
             return torch.cat([block * weight[m] for m, block in enumerate(blocks)], dim=-1)
@@ -113,12 +115,6 @@ class WeightedConcat(torch.nn.Module):
         return f"{self.__class__.__name__}({sizes}, missing='{self.missing}')"
 
 
-def _unit_rows(x: Tensor) -> Tensor:
-    """Returns rows of length one; zero rows stay zero and pass a finite gradient."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / norm.masked_fill(norm == 0, 1.0)
-
-
 def _random_rows(like: Tensor, generator: torch.Generator | None) -> Tensor:
     noise = torch.randn(like.size(), generator=generator, dtype=like.dtype, device=like.device)
-    return _unit_rows(noise)
+    return unit_rows(noise)

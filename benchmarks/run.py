@@ -1,0 +1,84 @@
+"""Runs settings on data sets with seeds, and keeps one JSON file a run.
+
+    python benchmarks/run.py --settings supervised calibrated --data zh_en emoji --seeds 0
+
+A run is what `pyg-mmea train` does with a file of benchmarks/configs; what is done already is
+skipped, and what was stopped goes on. `python benchmarks/report.py` makes the tables.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+DATA = {
+    "zh_en": ["--data", "DBP15K", "--data.pair", "zh_en"],
+    "fr_en": ["--data", "DBP15K", "--data.pair", "fr_en"],
+    "en_fr": ["--data", "RSN15K", "--data.pair", "en_fr_15k_V1"],
+    "dbp_yg": ["--data", "RSN15K", "--data.pair", "dbp_yg_15k_V1"],
+    "emoji": ["--data", "AlignmentFolder", "--data.root", "{data}/emoji/noto_twemoji_en_zh"],
+}
+
+
+def command(setting: str, data: str, seed: int) -> list[str]:
+    """The arguments of `pyg-mmea train`, without --out."""
+    config = HERE / "configs" / f"{setting}.yaml"
+    if not config.is_file():
+        known = ", ".join(sorted(path.stem for path in config.parent.glob("*.yaml")))
+        sys.exit(f"there is no {config} (settings: {known})")
+    root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
+    arguments = [argument.format(data=root) for argument in DATA[data]]
+    return ["train", "--config", str(config), *arguments, "--seed", str(seed)]
+
+
+def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
+    """Trains once, unless that was done before."""
+    target = results / data / setting / f"seed{seed}.json"
+    if target.exists():
+        print(f"{target} is there")
+        return
+    arguments = command(setting, data, seed)
+    out = work / data / setting / f"seed{seed}"
+    resume = ["--resume"] if (out / "config.yaml").exists() else []
+    call = [sys.executable, "-m", "pyg_mmea", *arguments, "--out", str(out), *resume]
+    print(" ".join(["pyg-mmea", *arguments]), flush=True)
+    subprocess.run(call, check=True)
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    result["setting"] = setting
+    shown = [
+        argument.replace(os.environ.get("PYG_MMEA_DATA", "../shared/data"), "$PYG_MMEA_DATA")
+        for argument in arguments
+    ]
+    result["command"] = " ".join(["pyg-mmea", *shown])
+    result["environment"] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--settings", nargs="+", default=["supervised", "calibrated"])
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--work", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    args = parser.parse_args()
+    for seed in args.seeds:
+        for setting in args.settings:
+            for data in args.data:
+                run(setting, data, seed, args.work, args.results)
+
+
+if __name__ == "__main__":
+    main()
