@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from pyg_mmea.data import read_folder
+from pyg_mmea.data import FolderPair, read_folder
 from pyg_mmea.datasets import AlignmentFolder
 from pyg_mmea.errors import DataError
 
 
 def test_read_folder(eva_folder: Path) -> None:
     pair = read_folder(eva_folder)
+    assert isinstance(pair, FolderPair)
     assert pair.source.uri == ["http://a.org/Zoë", 'http://a.org/"B,C"', "http://a.org/D", "E"]
     assert pair.target.uri == ["http://b.org/é", "http://b.org/b\u2028c", "E"]
     assert pair.source.triples.tolist() == [[0, 1, 1], [2, 0, 2], [3, 1, 0]]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pyg_mmea.data import load_features
+from pyg_mmea.data import FeatureTable, load_features
 from pyg_mmea.errors import DataError
 
 VECTORS = {3: np.array([1.0, 2.0], dtype=np.float32), 10: np.array([0.5, -1.0], dtype=np.float32)}
@@ -19,6 +19,7 @@ def _pickle(path: Path, value: Any, protocol: int = 2) -> Path:
 
 def _as_dict(path: Path) -> dict[Any, list[float]]:
     table = load_features(path)
+    assert isinstance(table, FeatureTable)
     assert table.x.dtype == np.float32
     assert isinstance(table.x, np.memmap)
     return dict(zip(table.keys.tolist(), table.x.tolist(), strict=True))
