@@ -1,0 +1,76 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pyg_mmea.calibration import fit_view_weights, weighted_joint
+
+LINKS = torch.arange(20).repeat(2, 1)
+
+
+def views(noise):
+    """Embeddings whose modalities are alike up to noise; without any where it is None."""
+    out = {"source": {}, "target": {}}
+    for name, size in noise.items():
+        x = torch.randn(60, 8)
+        out["source"][name] = x
+        out["target"][name] = torch.randn(60, 8) if size is None else x + size * torch.randn(60, 8)
+    for side in out.values():
+        side["joint"] = torch.full((60, 2), torch.nan)  # never looked at
+    return out
+
+
+def test_the_better_modality_weighs_more():
+    weights = fit_view_weights(views({"good": 0.2, "noise": None, "fair": 1.0}), LINKS)
+    assert list(weights) == ["good", "noise", "fair"]
+    assert sum(weights.values()) == pytest.approx(1)
+    assert weights["good"] > weights["fair"] > weights["noise"] > 0
+
+
+def test_equal_modalities_weigh_the_same():
+    out = views({"one": 0.5})
+    for side in out.values():
+        side["two"] = side["one"] * 3
+    assert fit_view_weights(out, LINKS) == pytest.approx({"one": 0.5, "two": 0.5}, abs=1e-3)
+    assert fit_view_weights(views({"one": 0.5}), LINKS) == {"one": 1.0}
+
+
+def test_swapping_the_graphs_changes_nothing():
+    out = views({"a": 1.0, "b": 1.5})
+    weights = fit_view_weights(out, LINKS)
+    turned = {"source": out["target"], "target": out["source"]}
+    assert fit_view_weights(turned, LINKS.flip(0)) == pytest.approx(weights, abs=1e-3)
+
+
+def test_seed_of_the_caller_is_left_alone():
+    out = views({"a": 0.3, "b": 0.8})
+    state = torch.get_rng_state()
+    first = fit_view_weights(out, LINKS, num_negatives=7)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(1)
+    assert fit_view_weights(out, LINKS, num_negatives=7) == first
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_fits_inside_a_validation(mode):
+    out = views({"a": 0.3, "b": 0.8})
+    expected = fit_view_weights(out, LINKS)
+    with mode():
+        same = {side: {name: x.clone() for name, x in part.items()} for side, part in out.items()}
+        assert fit_view_weights(same, LINKS) == expected
+
+
+def test_needs_links():
+    with pytest.raises(ValueError, match="'links' needs to hold at least one link"):
+        fit_view_weights(views({"a": 0.3}), LINKS[:, :0])
+
+
+def test_inner_products_are_weighted_cosines():
+    out = views({"a": 0.3, "b": 0.8})
+    weights = {"a": 0.9, "b": 0.1}
+    x_s, x_t = (weighted_joint(side, weights) for side in out.values())
+    expected = sum(
+        weight * F.cosine_similarity(out["source"][name], out["target"][name])
+        for name, weight in weights.items()
+    )
+    assert torch.allclose((x_s * x_t).sum(dim=1), expected, atol=1e-5)
+    assert torch.allclose(x_s.norm(dim=1), torch.ones(60))

@@ -1,0 +1,184 @@
+import pytest
+import torch
+
+from pyg_mmea.calibration import Candidates, PseudoLabelPool, Votes
+
+
+def play(pool, confidence, agrees=None, order=None):
+    """One round; ``confidence`` by pair, ``agrees`` the votes (None abstains) by pair."""
+    pairs = list(confidence)
+    pairs = pairs if order is None else [pairs[i] for i in order]
+    rows = [(agrees or {}).get(pair, (True, True)) for pair in pairs]
+    index = torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
+    yes = torch.tensor([[vote is True for vote in row] for row in rows]).view(-1, 2).bool()
+    abstains = torch.tensor([[vote is None for vote in row] for row in rows]).view(-1, 2).bool()
+    rank = torch.where(yes, 1.0, 20.0).masked_fill(abstains, torch.nan)
+    candidates = Candidates(index, torch.ones(len(pairs)), torch.ones(len(pairs)))
+    values = torch.tensor([confidence[pair] for pair in pairs], dtype=torch.float64)
+    return pool.update(candidates, Votes(["image", "momentum"], rank, yes, abstains), values)
+
+
+def used(pool):
+    return {tuple(pair) for pair in pool.pairs.t().tolist()}
+
+
+A, B, C = (0, 5), (1, 3), (2, 2)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+def test_a_label_is_accepted_after_sure_rounds_in_a_row(patience):
+    pool = PseudoLabelPool(patience=patience)
+    for _ in range(patience - 1):
+        assert play(pool, {A: 0.95}) == []
+        assert used(pool) == set()
+    (entry,) = play(pool, {A: 0.95})
+    assert used(pool) == {A}
+    assert entry == {
+        "pair": [0, 5],
+        "decision": "accept",
+        "reason": "sure",
+        "confidence": 0.95,
+        "ranks": {"image": 1.0, "momentum": 1.0},
+    }
+    assert play(pool, {A: 0.95}) == []  # nothing new
+
+
+@pytest.mark.parametrize("gap", [{A: 0.85}, {}, {(0, 4): 0.99}])
+def test_a_round_without_certainty_starts_over(gap):
+    pool = PseudoLabelPool(patience=2)
+    play(pool, {A: 0.95})
+    play(pool, gap)
+    play(pool, {A: 0.95})
+    assert A not in used(pool)
+    play(pool, {A: 0.95})
+    assert used(pool) == {A}
+
+
+def test_slack_keeps_a_label_that_would_not_be_accepted():
+    pool = PseudoLabelPool(threshold=0.9, slack=0.1, patience=1)
+    play(pool, {A: 0.95, B: 0.85})
+    assert used(pool) == {A}
+    assert play(pool, {A: 0.85, B: 0.85}) == []
+    assert used(pool) == {A}
+    (entry,) = play(pool, {A: 0.75, B: 0.85})
+    assert (entry["decision"], entry["reason"]) == ("drop", "confidence fell")
+    assert used(pool) == set()
+    play(pool, {A: 0.85})  # once dropped, slack is of no use
+    assert used(pool) == set()
+
+
+def test_without_slack_a_label_leaves_below_the_threshold():
+    pool = PseudoLabelPool(threshold=0.9, slack=0.0, patience=1)
+    play(pool, {A: 0.9})
+    assert used(pool) == {A}
+    play(pool, {A: 0.89})
+    assert used(pool) == set()
+
+
+def test_a_label_that_is_no_longer_proposed_is_taken_back():
+    pool = PseudoLabelPool(patience=1)
+    play(pool, {A: 0.95, B: 0.95})
+    (entry,) = play(pool, {B: 0.95, (0, 4): 0.2})
+    assert entry == {"pair": [0, 5], "decision": "drop", "reason": "no longer proposed"}
+    assert used(pool) == {B}
+    entries = play(pool, {})
+    assert [entry["pair"] for entry in entries] == [[1, 3]]
+    assert pool.pairs.size() == (2, 0)
+
+
+def test_an_entity_can_change_its_partner():
+    pool = PseudoLabelPool(patience=1)
+    play(pool, {A: 0.95})
+    entries = play(pool, {(0, 4): 0.95})
+    assert {entry["decision"] for entry in entries} == {"accept", "drop"}
+    assert used(pool) == {(0, 4)}
+
+
+@pytest.mark.parametrize(
+    ("votes", "min_votes", "accepted"),
+    [
+        ((True, True), 2, True),
+        ((True, False), 2, False),
+        ((True, False), 1, True),
+        ((True, None), 2, True),  # never more than do not abstain
+        ((False, None), 2, False),
+        ((False, False), 0, True),
+    ],
+)
+def test_enough_voters_need_to_agree(votes, min_votes, accepted):
+    pool = PseudoLabelPool(patience=1, min_votes=min_votes)
+    entries = play(pool, {A: 0.95}, {A: votes})
+    assert used(pool) == ({A} if accepted else set())
+    if accepted and None in votes:
+        assert entries[0]["ranks"]["momentum"] is None
+
+
+def rounds(num=12, seed=0):
+    """Random rounds over a grid of pairs, one-to-one in each."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(num):
+        targets = torch.randperm(3, generator=generator) if seed else torch.arange(3)
+        if torch.rand(1, generator=generator) < 0.3:
+            targets = targets.flip(0)
+        chosen = torch.rand(3, generator=generator) < 0.8
+        pairs = [(s, int(targets[s])) for s in range(3) if chosen[s]]
+        values = 0.75 + 0.25 * torch.rand(3, generator=generator)
+        yield {pair: float(value) for pair, value in zip(pairs, values, strict=False)}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_record_replays_to_the_labels_in_use(seed):
+    pool, replayed, num_entries = PseudoLabelPool(patience=2), set(), 0
+    for confidence in rounds(60, seed):
+        for entry in play(pool, confidence):
+            pair = tuple(entry["pair"])
+            if entry["decision"] == "accept":
+                assert pair not in replayed
+                replayed.add(pair)
+            else:
+                assert entry["decision"] == "drop"
+                replayed.remove(pair)
+            num_entries += 1
+        assert used(pool) == replayed
+        for side in pool.pairs:
+            assert side.unique().numel() == side.numel()
+    assert num_entries > 5
+
+
+def test_the_order_of_candidates_does_not_matter():
+    first, second = PseudoLabelPool(), PseudoLabelPool()
+    for confidence in rounds(40):
+        order = torch.randperm(len(confidence)).tolist()
+        entries = [play(first, confidence), play(second, confidence, order=order)]
+        assert used(first) == used(second)
+        assert sorted(map(str, entries[0])) == sorted(map(str, entries[1]))
+
+
+def test_state_dict_round_trip():
+    first, second = PseudoLabelPool(patience=3), PseudoLabelPool(patience=3)
+    for i, confidence in enumerate(rounds(40)):
+        if i == 15:
+            state = {key: value.clone() for key, value in first.state_dict().items()}
+        entries = play(first, confidence)
+        if i >= 15:
+            if i == 15:
+                second.load_state_dict(state)
+            assert play(second, confidence) == entries
+            assert used(second) == used(first)
+    first.reset()
+    assert first.pairs.size() == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"threshold": 1.1}, "'threshold' and 'threshold - slack' need to be in"),
+        ({"threshold": 0.1, "slack": 0.2}, "'threshold' and 'threshold - slack' need to be in"),
+        ({"slack": -0.1}, "'threshold' and 'threshold - slack' need to be in"),
+        ({"patience": 0}, "'patience' needs to be at least 1"),
+        ({"min_votes": -1}, "'min_votes' at least 0"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        PseudoLabelPool(**kwargs)
