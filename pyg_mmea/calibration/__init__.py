@@ -4,7 +4,7 @@ from pyg_mmea.calibration.calibrator import Calibrator
 from pyg_mmea.calibration.confidence import VoteConfidence
 from pyg_mmea.calibration.fusion import fit_view_weights, weighted_joint
 from pyg_mmea.calibration.ledger import Ledger
-from pyg_mmea.calibration.pool import PseudoLabelPool
+from pyg_mmea.calibration.pool import PseudoLabelPool, confidence_threshold
 from pyg_mmea.calibration.propose import Candidates, MutualNearestProposer, Proposer
 from pyg_mmea.calibration.vote import Votes, collect_votes
 
@@ -18,6 +18,7 @@ __all__ = [
     "VoteConfidence",
     "Votes",
     "collect_votes",
+    "confidence_threshold",
     "fit_view_weights",
     "weighted_joint",
 ]

@@ -20,8 +20,7 @@ class VoteConfidence:
 
     Validation links are such a set: they are hidden from training, so that their entities are
     proposed in the same way as all others. With too few cases on either side the confidence is
-    the share of voters that agree, which is a rule and no probability: only pairs that all voters
-    agree on are sure.
+    a rule and no probability: one if all voters agree, else half the share that does.
 
     Args:
         min_cases (int): Right and wrong cases needed, each. (default: :obj:`10`)
@@ -67,7 +66,8 @@ class VoteConfidence:
         """Returns a confidence in [0, 1] for each candidate :math:`(P)`."""
         if not self._weights:
             voting = (~votes.abstains).sum(dim=1).clamp(min=1)
-            return (votes.agrees.sum(dim=1) / voting).double().cpu()
+            share = (votes.agrees.sum(dim=1) / voting).double().cpu()
+            return torch.where(share < 1, share / 2, share)
         inputs = torch.from_numpy(_inputs(candidates, votes))
         return torch.sigmoid(inputs @ self._weights["weight"] + self._weights["bias"])
 

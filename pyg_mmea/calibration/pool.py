@@ -12,15 +12,18 @@ from pyg_mmea.calibration.vote import Votes
 class PseudoLabelPool:
     r"""Pairs that were proposed, how long they survived, and which of them train.
 
-    A candidate is *sure* in a round if its confidence reaches :obj:`threshold` and at least
-    :obj:`min_votes` voters agree. It joins training after :obj:`patience` rounds in a row in
-    which it was sure. It leaves as soon as it is no longer proposed, or its confidence falls below
-    :obj:`threshold - slack`: agreement that breaks takes the label back.
+    A candidate is *sure* in a round if it is among the most confident ones, as many as have
+    :obj:`precision` on average (a calibrated confidence makes that their expected precision), if
+    its own confidence reaches :obj:`min_confidence`, and if at least :obj:`min_votes` voters agree. It joins
+    training after :obj:`patience` rounds in a row in which it was sure. It leaves as soon as it is
+    no longer proposed, or its confidence falls :obj:`slack` below that of the last sure candidate:
+    agreement that breaks takes the label back.
 
     Args:
-        threshold (float): Confidence that makes a candidate sure. (default: :obj:`0.9`)
-        slack (float): How far the confidence of a label in use may fall below.
-            (default: :obj:`0.1`)
+        precision (float): Mean confidence of sure candidates. (default: :obj:`0.95`)
+        min_confidence (float): Least confidence of a sure candidate. (default: :obj:`0.5`)
+        slack (float): How far the confidence of a label in use may fall below the threshold that
+            follows. (default: :obj:`0.1`)
         min_votes (int): Voters that need to agree; never more than do not abstain.
             (default: :obj:`2`)
         patience (int): Rounds in a row, the one that accepts included. (default: :obj:`2`)
@@ -31,22 +34,26 @@ class PseudoLabelPool:
 
     def __init__(
         self,
-        threshold: float = 0.9,
+        precision: float = 0.95,
+        min_confidence: float = 0.5,
         slack: float = 0.1,
         min_votes: int = 2,
         patience: int = 2,
     ) -> None:
-        if not 0 <= threshold - slack <= threshold <= 1:
-            raise ValueError(
-                f"'threshold' and 'threshold - slack' need to be in [0, 1] "
-                f"(got {threshold} and {slack})"
-            )
+        for name, value in (
+            ("precision", precision),
+            ("min_confidence", min_confidence),
+            ("slack", slack),
+        ):
+            if not 0 <= value <= 1:
+                raise ValueError(f"'{name}' needs to be in [0, 1] (got {value})")
         if patience < 1 or min_votes < 0:
             raise ValueError(
                 f"'patience' needs to be at least 1 and 'min_votes' at least 0 "
                 f"(got {patience} and {min_votes})"
             )
-        self.threshold = threshold
+        self.precision = precision
+        self.min_confidence = min_confidence
         self.slack = slack
         self.min_votes = min_votes
         self.patience = patience
@@ -57,11 +64,17 @@ class PseudoLabelPool:
         self._known = torch.empty(2, 0, dtype=torch.long)
         self._streak = torch.empty(0, dtype=torch.long)
         self._used = torch.empty(0, dtype=torch.bool)
+        self._confidence = torch.empty(0, dtype=torch.double)
 
     @property
     def pairs(self) -> Tensor:
         """The pseudo-labels in use :math:`(2, P)`."""
         return self._known[:, self._used]
+
+    @property
+    def beliefs(self) -> tuple[Tensor, Tensor]:
+        """All candidates of the last round :math:`(2, C)` and their confidence :math:`(C)`."""
+        return self._known, self._confidence
 
     def update(
         self, candidates: Candidates, votes: Votes, confidence: Tensor
@@ -81,10 +94,11 @@ class PseudoLabelPool:
 
         voting = (~votes.abstains).sum(dim=1).cpu()
         enough = votes.agrees.sum(dim=1).cpu() >= voting.clamp(max=self.min_votes)
-        confidence = confidence.cpu()
-        sure = (confidence >= self.threshold) & enough
-        streak = torch.where(sure, streak + 1, 0)
-        kept = was_used & (confidence >= self.threshold - self.slack)
+        confidence = confidence.cpu().double()
+        threshold = confidence_threshold(confidence, self.precision)
+        threshold = max(threshold, self.min_confidence)
+        streak = torch.where((confidence >= threshold) & enough, streak + 1, 0)
+        kept = was_used & (confidence >= threshold - self.slack)
         used = kept | (streak >= self.patience)
 
         entries = [
@@ -101,15 +115,36 @@ class PseudoLabelPool:
             for pair in gone.t().tolist()
         ]
         self._known, self._streak, self._used = pairs, streak, used
+        self._confidence = confidence
         return entries
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the state as tensors."""
-        return {"known": self._known, "streak": self._streak, "used": self._used}
+        return {
+            "known": self._known,
+            "streak": self._streak,
+            "used": self._used,
+            "confidence": self._confidence,
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores the state."""
         self._known, self._streak, self._used = state["known"], state["streak"], state["used"]
+        self._confidence = state["confidence"]
+
+
+def confidence_threshold(confidence: Tensor, precision: float) -> float:
+    """Returns the smallest confidence of the most confident candidates, as many as have
+    :obj:`precision` on average; infinity if not even the first one has.
+
+    Args:
+        confidence (torch.Tensor): Confidence of each candidate :math:`(P)`.
+        precision (float): Mean confidence that is wanted.
+    """
+    ordered = confidence.sort(descending=True).values.double()
+    mean = ordered.cumsum(0) / torch.arange(1, ordered.numel() + 1, device=ordered.device)
+    enough = (mean >= precision).nonzero()
+    return float(ordered[int(enough.max())]) if enough.numel() else float("inf")
 
 
 def _find(pairs: Tensor, known: Tensor) -> Tensor:

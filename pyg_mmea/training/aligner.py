@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator, Ledger
+from pyg_mmea.calibration import Calibrator, Ledger, confidence_threshold
 from pyg_mmea.data import HideAnchors, validate
 from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment, pseudo_label_precision
@@ -254,11 +254,9 @@ class Aligner:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
         part = self._state["alignment"] if self._state else self.embeddings
         order = part["confidence"].argsort(descending=True, stable=True)
-        confidence = part["confidence"][order]
         if target_precision is not None:
-            mean = confidence.cumsum(0) / torch.arange(1, confidence.numel() + 1)
-            enough = (mean >= target_precision).nonzero()
-            order = order[: int(enough.max()) + 1 if enough.numel() else 0]
+            threshold = confidence_threshold(part["confidence"], target_precision)
+            order = order[part["confidence"][order] >= threshold]
         pairs = torch.cat([part["seeds"], part["pairs"][:, order]], dim=1)
         num_seeds, num_pairs = part["seeds"].size(1), order.numel()
         uri_s, uri_t = data["source"].uri, data["target"].uri

@@ -131,12 +131,13 @@ class AlignmentModule(LightningModule):
         for name, weight in self.view_weights.items():
             self.log(f"weight/{name}", weight, batch_size=size)
 
-    @property
-    def links(self) -> Tensor:
-        """Seed alignment and pseudo-labels in use :math:`(2, A)`."""
+    def beliefs(self) -> tuple[Tensor, Tensor]:
+        """Seed alignment and candidates :math:`(2, A)`, and how sure each is :math:`(A)`."""
+        sure = torch.ones(self.train_links.size(1), dtype=torch.double)
         if self.calibrator is None:
-            return self.train_links
-        return torch.cat([self.train_links, self.calibrator.pool.pairs], dim=1)
+            return self.train_links, sure
+        pairs, confidence = self.calibrator.pool.beliefs
+        return torch.cat([self.train_links, pairs], dim=1), torch.cat([sure, confidence])
 
     @torch.no_grad()
     def views(self, encoder: str | None = None) -> Embeddings:
@@ -158,7 +159,8 @@ class AlignmentModule(LightningModule):
             return out
         edges = {side: self.model.edges(self.pair, side) for side in SIDES}
         num_nodes = {side: self.pair[side].num_nodes for side in SIDES}
-        propagated = self.propagation(edges, num_nodes, self.links.to(self.device))
+        links, weight = (x.to(self.device) for x in self.beliefs())
+        propagated = self.propagation(edges, num_nodes, links, weight)
         return {side: {**out[side], "propagation": view} for side, view in propagated.items()}
 
     def embed(self, encoder: str | None = None) -> Embeddings:

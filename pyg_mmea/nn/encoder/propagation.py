@@ -17,8 +17,8 @@ class LinkPropagation(torch.nn.Module):
     Robust, and Interpretable Entity Alignment Framework via Three-view Label Propagation"
     <https://arxiv.org/abs/2210.10436>`_.
 
-    Both ends of a link get the same random vector of length one, all other entities zeros. Then
-    vectors travel, each view scaled to length one:
+    Both ends of a link get the same random vector, as long as the link's weight, all other entities
+    zeros. Then vectors travel, each view scaled to length one:
 
     .. math::
         \mathbf{e}_i = \sum_{(j, r) \in \mathcal{N}(i)} \log \frac{|E|}{|E_r|} \,
@@ -53,12 +53,26 @@ class LinkPropagation(torch.nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, edges: Mapping[str, Edges], num_nodes: Mapping[str, int], links: Tensor
+        self,
+        edges: Mapping[str, Edges],
+        num_nodes: Mapping[str, int],
+        links: Tensor,
+        weight: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Embeds the entities of both graphs."""
+        """Embeds the entities of both graphs.
+
+        Args:
+            edges (dict): Edge indices and edge types of each graph.
+            num_nodes (dict): Number of entities of each graph.
+            links (torch.Tensor): Source and target ids :math:`(2, A)`.
+            weight (torch.Tensor, optional): How sure each link is, in [0, 1] :math:`(A)`.
+                (default: :obj:`None`, which means one)
+        """
         generator = torch.Generator().manual_seed(0)  # any two calls agree on the vectors
         codes = torch.randn(links.size(1), self.channels, generator=generator)
         codes = F.normalize(codes, dim=1).to(links.device)
+        if weight is not None:
+            codes = codes * weight.to(codes).view(-1, 1)
         out = {}
         for ends, (side, (edge_index, edge_type)) in zip(links, edges.items(), strict=True):
             x = codes.new_zeros(num_nodes[side], self.channels)
