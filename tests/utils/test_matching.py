@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pyg_mmea.utils import (
+    Matches,
     csls_terms,
     greedy_one_to_one,
     hungarian,
@@ -41,7 +42,9 @@ def test_mutual_nearest_by_hand():
     x_s = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]])
     x_t = torch.tensor([[0.0, 2.0], [3.0, 0.0]])
     # cosines: [[0, 1], [1, 0], [0.6, 0.8]]; the third source prefers a taken target
-    index, score, margin = mutual_nearest(x_s, x_t, csls_k=0)
+    found = mutual_nearest(x_s, x_t, csls_k=0)
+    assert isinstance(found, Matches)
+    index, score, margin = found
     assert index.tolist() == [[0, 1], [1, 0]]
     torch.testing.assert_close(score, torch.tensor([1.0, 1.0]))
     torch.testing.assert_close(margin, torch.tensor([0.2, 0.4]))
