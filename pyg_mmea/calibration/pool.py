@@ -14,10 +14,10 @@ class PseudoLabelPool:
 
     A candidate is *sure* in a round if it is among the most confident ones, as many as have
     :obj:`precision` on average (a calibrated confidence makes that their expected precision), if
-    its own confidence reaches :obj:`min_confidence`, and if at least :obj:`min_votes` voters agree. It joins
-    training after :obj:`patience` rounds in a row in which it was sure. It leaves as soon as it is
-    no longer proposed, or its confidence falls :obj:`slack` below that of the last sure candidate:
-    agreement that breaks takes the label back.
+    its own confidence reaches :obj:`min_confidence`, and if at least :obj:`min_votes` voters
+    agree. It joins training after :obj:`patience` rounds in a row in which it was sure. It leaves
+    as soon as it is no longer proposed, or its confidence falls :obj:`slack` below that of the
+    last sure candidate: agreement that breaks takes the label back.
 
     Args:
         precision (float): Mean confidence of sure candidates. (default: :obj:`0.95`)
@@ -134,8 +134,8 @@ class PseudoLabelPool:
 
 
 def confidence_threshold(confidence: Tensor, precision: float) -> float:
-    """Returns the smallest confidence of the most confident candidates, as many as have
-    :obj:`precision` on average; infinity if not even the first one has.
+    """Returns the smallest confidence such that all candidates that reach it have
+    :obj:`precision` on average; infinity if there is none.
 
     Args:
         confidence (torch.Tensor): Confidence of each candidate :math:`(P)`.
@@ -143,7 +143,9 @@ def confidence_threshold(confidence: Tensor, precision: float) -> float:
     """
     ordered = confidence.sort(descending=True).values.double()
     mean = ordered.cumsum(0) / torch.arange(1, ordered.numel() + 1, device=ordered.device)
-    enough = (mean >= precision).nonzero()
+    last = torch.ones_like(mean, dtype=torch.bool)  # of equal ones: all or none are in
+    last[:-1] = ordered[1:] < ordered[:-1]
+    enough = ((mean >= precision) & last).nonzero()
     return float(ordered[int(enough.max())]) if enough.numel() else float("inf")
 
 
