@@ -43,6 +43,20 @@ class Calibrator:
         self.pool = pool or PseudoLabelPool()
         self.vote_rank = vote_rank
 
+    def reset(self) -> None:
+        """Forgets all pairs and all that was learned of confidence."""
+        self.pool.reset()
+        self.confidence.load_state_dict({})
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Returns the state of pool and confidence as tensors."""
+        return {"pool": self.pool.state_dict(), "confidence": self.confidence.state_dict()}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Restores the state of pool and confidence."""
+        self.pool.load_state_dict(state["pool"])
+        self.confidence.load_state_dict(state["confidence"])
+
     def round(
         self,
         online: Embeddings,

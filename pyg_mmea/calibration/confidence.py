@@ -11,7 +11,7 @@ from torch import Tensor
 from pyg_mmea.calibration.propose import Candidates
 from pyg_mmea.calibration.vote import Votes
 
-_MIN_CASES = 10  # right and wrong cases each, below which a regression says nothing
+_MIN_CASES = 5  # right and wrong cases each, below which a regression says nothing
 
 
 class VoteConfidence:
@@ -19,11 +19,12 @@ class VoteConfidence:
     scaling over several inputs), fitted on candidates whose truth a calibration set tells.
 
     Validation links are such a set: they are hidden from training, so that their entities are
-    proposed in the same way as all others. With too few cases on either side the confidence is
-    a rule and no probability: one if all voters agree, else half the share that does.
+    proposed in the same way as all others. A round with too few cases on either side leaves what an
+    earlier one taught in force. Where nothing was learned, the confidence is a rule and no
+    probability: one if all voters agree, else half the share that does.
 
     Args:
-        min_cases (int): Right and wrong cases needed, each. (default: :obj:`10`)
+        min_cases (int): Right and wrong cases needed, each. (default: :obj:`5`)
     """
 
     def __init__(self, min_cases: int = _MIN_CASES) -> None:
@@ -51,8 +52,7 @@ class VoteConfidence:
         num_wrong = int(judged.sum()) - num_right
         info = {"num_right": num_right, "num_wrong": num_wrong}
         if min(num_right, num_wrong) < self.min_cases:
-            self._weights = {}
-            return {"rule": "share of votes", **info}
+            return {"rule": self.rule, **info}
         inputs = _inputs(candidates, votes)
         scaler = StandardScaler().fit(inputs)
         chosen = scaler.transform(inputs[judged.cpu().numpy()])
@@ -60,7 +60,12 @@ class VoteConfidence:
         weight = model.coef_[0] / scaler.scale_
         bias = model.intercept_[0] - weight @ scaler.mean_
         self._weights = {"weight": torch.from_numpy(weight), "bias": torch.tensor(bias)}
-        return {"rule": "logistic regression", **info}
+        return {"rule": self.rule, **info}
+
+    @property
+    def rule(self) -> str:
+        """What confidence stands for: a fitted probability or agreement."""
+        return "logistic regression" if self._weights else "agreement"
 
     def __call__(self, candidates: Candidates, votes: Votes) -> Tensor:
         """Returns a confidence in [0, 1] for each candidate :math:`(P)`."""

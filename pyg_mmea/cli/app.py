@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -42,6 +43,13 @@ def _parse(arguments: Sequence[str]) -> tuple[str, list[str], bool]:
     return parsed.verb, rest, parsed.debug or "--debug" in parsed.rest
 
 
+def _hush() -> None:
+    """Silences what other libraries say to developers. Ours log what a user should know."""
+    warnings.showwarning = lambda *args, **kwargs: None
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb.
 
@@ -58,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, rest, debug = _parse(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        import_module(f"pyg_mmea.cli.{verb}").run(rest)
+        with warnings.catch_warnings():
+            if not debug:
+                _hush()
+            import_module(f"pyg_mmea.cli.{verb}").run(rest)
     except KeyboardInterrupt as error:
         note(f"pyg-mmea: interrupted{f'; {error}' if error.args else ''}")
         return INTERRUPTED

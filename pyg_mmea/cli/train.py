@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / CONFIG) as file:
         file.write(settings)
-    with _log_to(folder / "log.txt"):
+    with _log_to(folder / "log.txt", config.quiet):
         _fit(aligner, data, config)
     summary = {
         "dataset": data.dataset,
@@ -176,18 +176,20 @@ def _check_folder(folder: Path, resume: bool, settings: str) -> None:
 
 
 @contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Sends what the library logs to a file, too."""
+def _log_to(path: Path, quiet: bool) -> Iterator[None]:
+    """Sends what the library logs to a file, and unless told to be quiet to the screen."""
     logger = logging.getLogger("pyg_mmea")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.INFO)
+    logger.propagate = propagate and not quiet
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.setLevel(level)
+        logger.propagate = propagate
         logger.removeHandler(handler)
         handler.close()
 

@@ -44,7 +44,7 @@ class PCMEAObjective(torch.nn.Module):
 
     Args:
         channels (dict[str, int]): Size of the embedding of each modality and of :obj:`"joint"`.
-        num_negatives (int): Entities of each graph sampled as negatives. (default: :obj:`3000`)
+        num_negatives (int): Entities of each graph sampled as negatives. (default: :obj:`2000`)
         contrast_size (int): Links that the terms quadratic in their number use.
             (default: :obj:`512`)
         temperature (float): Of the sampled softmax. (default: :obj:`0.05`)
@@ -52,10 +52,10 @@ class PCMEAObjective(torch.nn.Module):
         kl_temperature (float): Of the inter-modal alignment. (default: :obj:`4.0`)
         momentum_temperature (float): Of the momentum contrast. (default: :obj:`0.05`)
         soft_weight (float): Weight of the sampled softmax. (default: :obj:`1.0`)
-        contrast_weight (float): Weight of the intra-modal contrast. (default: :obj:`1.0`)
-        kl_weight (float): Weight of the inter-modal alignment. (default: :obj:`1.0`)
+        contrast_weight (float): Weight of the intra-modal contrast. (default: :obj:`0.1`)
+        kl_weight (float): Weight of the inter-modal alignment. (default: :obj:`0.1`)
         mi_weight (float): Weight :math:`\lambda` of the mutual information.
-            (default: :obj:`0.1`)
+            (default: :obj:`0.02`)
         momentum_weight (float): Weight of the momentum contrast. (default: :obj:`1.0`)
         mi_bound (str): Lower bound of the mutual information. (default: :obj:`"jsd"`)
     """
@@ -63,16 +63,16 @@ class PCMEAObjective(torch.nn.Module):
     def __init__(
         self,
         channels: Mapping[str, int],
-        num_negatives: int = 3000,
+        num_negatives: int = 2000,
         contrast_size: int = 512,
         temperature: float = 0.05,
         contrast_temperature: float = 0.1,
         kl_temperature: float = 4.0,
         momentum_temperature: float = 0.05,
         soft_weight: float = 1.0,
-        contrast_weight: float = 1.0,
-        kl_weight: float = 1.0,
-        mi_weight: float = 0.1,
+        contrast_weight: float = 0.1,
+        kl_weight: float = 0.1,
+        mi_weight: float = 0.02,
         momentum_weight: float = 1.0,
         mi_bound: str = "jsd",
     ) -> None:

@@ -127,7 +127,7 @@ class Aligner:
             raise ValueError("'data' needs to have at least one link to train on (got none)")
         visible = HideAnchors("train")(data)
         config = self.training
-        self.calibrator.pool.reset()
+        self.calibrator.reset()
         ledger = Ledger(folder / "pseudo_labels.jsonl")
         if not (folder / "checkpoints").exists():
             ledger.truncate(0)

@@ -27,6 +27,8 @@ class TrainingConfig:
         encoder (str): Which encoder embeds in the end.
         propagate_links (bool): Have the view of :class:`~pyg_mmea.nn.LinkPropagation` beside the
             trained modalities.
+        frozen_views (bool): Have the dense features as they are as views beside the trained
+            modalities.
         propagation_channels (int): Size of its random vectors.
         checkpoint_every (int): Epochs between two checkpoints to resume from.
         accelerator (str): Passed to Lightning.
@@ -50,6 +52,7 @@ class TrainingConfig:
     refit: bool = True
     encoder: Literal["online", "momentum"] = "online"
     propagate_links: bool = True
+    frozen_views: bool = True
     propagation_channels: int = 256
     checkpoint_every: int = 5
     accelerator: str = "auto"

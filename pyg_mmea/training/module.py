@@ -1,6 +1,7 @@
 """The training step."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import NodeStorage
 
 from pyg_mmea.calibration import Calibrator, fit_view_weights, weighted_joint
 from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
@@ -141,8 +143,11 @@ class AlignmentModule(LightningModule):
 
     @torch.no_grad()
     def views(self, encoder: str | None = None) -> Embeddings:
-        """Embeds both graphs without dropout, with the view :obj:`"propagation"` of
-        :class:`~pyg_mmea.nn.LinkPropagation` among the modalities.
+        """Embeds both graphs without dropout, with two kinds of views that take no training
+        beside the modalities, as trained encoders forget some of what is common to all entities:
+
+        * :obj:`"<modality>_frozen"`, dense features as they are;
+        * :obj:`"propagation"`, see :class:`~pyg_mmea.nn.LinkPropagation`.
 
         Args:
             encoder (str, optional): :obj:`"online"` or :obj:`"momentum"`; by default the one that
@@ -155,6 +160,11 @@ class AlignmentModule(LightningModule):
             self.model.eval()
             out = self.model(self.pair)
             self.model.train(training)
+        if self.config.frozen_views:
+            out = {
+                side: {**views, **frozen_views(self.pair[side], views)}
+                for side, views in out.items()
+            }
         if not self.config.propagate_links:
             return out
         edges = {side: self.model.edges(self.pair, side) for side in SIDES}
@@ -172,13 +182,22 @@ class AlignmentModule(LightningModule):
         return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the weights of the views and the pseudo-labels in use."""
+        """Adds the weights of the views and what calibration has learned."""
         checkpoint["view_weights"] = self.view_weights
         if self.calibrator is not None:
-            checkpoint["pseudo_labels"] = self.calibrator.pool.state_dict()
+            checkpoint["calibrator"] = self.calibrator.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the weights of the views and the pseudo-labels in use."""
+        """Restores the weights of the views and what calibration has learned."""
         self.view_weights = checkpoint["view_weights"]
         if self.calibrator is not None:
-            self.calibrator.pool.load_state_dict(checkpoint["pseudo_labels"])
+            self.calibrator.load_state_dict(checkpoint["calibrator"])
+
+
+def frozen_views(store: NodeStorage, names: Iterable[str]) -> dict[str, Tensor]:
+    """Returns the dense features of those modalities that have any, by name of their view."""
+    return {
+        f"{name}_frozen": store[f"x_{name}"]
+        for name in names
+        if f"x_{name}" in store and store[f"x_{name}"].layout == torch.strided
+    }

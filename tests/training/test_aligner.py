@@ -1,0 +1,294 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+from torch_geometric.nn import GraphSAGE
+
+from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool
+from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.nn import PCMEA
+from pyg_mmea.training import Aligner, TrainingConfig
+from pyg_mmea.typing import ANCHOR_EDGE
+
+QUICK = {"epochs": 8, "switch_epoch": 3, "round_every": 1, "val_every": 2, "checkpoint_every": 2}
+
+
+def _aligner(calibrate: bool = True, seed: int = 0, **training: object) -> Aligner:
+    # With agreement of all voters as the rule, the few validation links of the fake are enough.
+    calibrator = Calibrator(pool=PseudoLabelPool(min_votes=1, patience=1))
+    config = TrainingConfig(**{**QUICK, **training})
+    return Aligner(calibrator=calibrator, calibrate=calibrate, training=config, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def pair() -> HeteroData:
+    return FakeMMKG()[0]
+
+
+@pytest.fixture(scope="module")
+def run(pair: HeteroData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Aligner, Path]:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return _aligner().fit(pair, out=folder, quiet=True), folder
+
+
+def test_result_has_what_the_contract_says(run: tuple[Aligner, Path]) -> None:
+    aligner, folder = run
+    result = json.loads((folder / "result.json").read_text())
+    assert result == aligner.result
+    kinds = {
+        "seed": int,
+        "device": str,
+        "epochs": int,
+        "train_seconds": float,
+        "peak_rss_mb": float,
+        "num_seeds": int,
+        "num_pseudo_labels": int,
+        "selection": str,
+    }
+    for name, kind in kinds.items():
+        assert isinstance(result[name], kind), name
+    assert result["selection"] == "last"
+    assert result["epochs"] == QUICK["epochs"]
+    assert result["test"]["candidates"] == "test"
+    assert result["test_all"]["candidates"] == "all"
+    assert result["num_pseudo_labels"] > 0
+    assert sum(result["view_weights"].values()) == pytest.approx(1)
+
+
+def test_metrics_have_a_row_an_epoch(run: tuple[Aligner, Path]) -> None:
+    table = pd.read_csv(run[1] / "metrics.csv")
+    assert table["epoch"].tolist() == list(range(QUICK["epochs"]))
+    assert table["val/mrr"].notna().tolist() == [epoch % 2 == 1 for epoch in table["epoch"]]
+    assert table["loss/momentum"].notna().tolist() == [epoch >= 3 for epoch in table["epoch"]]
+
+
+def test_replaying_the_ledger_gives_the_pseudo_labels(run: tuple[Aligner, Path]) -> None:
+    aligner, folder = run
+    pairs: set[tuple[int, int]] = set()
+    for entry in Ledger(folder / "pseudo_labels.jsonl").read():
+        if entry["decision"] == "round":
+            continue
+        pair = tuple(entry["pair"])
+        assert (pair in pairs) == (entry["decision"] == "drop")
+        pairs.symmetric_difference_update({pair})
+    assert pairs == set(map(tuple, aligner.calibrator.pool.pairs.t().tolist()))
+
+
+def test_pseudo_labels_are_one_to_one_and_no_seeds(
+    run: tuple[Aligner, Path], pair: HeteroData
+) -> None:
+    pairs = run[0].calibrator.pool.pairs
+    anchors = pair[ANCHOR_EDGE]
+    seeds = anchors.edge_label_index[:, anchors.train_mask]
+    for side in (0, 1):
+        assert pairs[side].unique().numel() == pairs.size(1)
+        assert not torch.isin(pairs[side], seeds[side]).any()
+
+
+def test_loading_evaluates_and_predicts_the_same(
+    run: tuple[Aligner, Path], pair: HeteroData
+) -> None:
+    aligner, folder = run
+    loaded = Aligner.load(folder)
+    assert loaded.result == aligner.result
+    assert loaded.evaluate(pair) == aligner.result["test"]
+    pd.testing.assert_frame_equal(loaded.predict(pair), aligner.predict(pair))
+
+
+def test_predict_keeps_the_confident(run: tuple[Aligner, Path], pair: HeteroData) -> None:
+    aligner = run[0]
+    everything = aligner.predict(pair)
+    sure = aligner.predict(pair, target_precision=1.0)
+    assert len(sure) <= len(everything)
+    assert sure["confidence"].eq(1).all()
+    assert everything["confidence"].is_monotonic_decreasing
+    for table in (everything, sure):
+        covered = table["source"].nunique()
+        assert table.attrs["abstained"] == pair["source"].num_nodes - covered
+    with pytest.raises(ValueError, match="'target_precision' needs to be in"):
+        aligner.predict(pair, target_precision=0.0)
+
+
+def test_an_existing_run_is_refused(run: tuple[Aligner, Path], pair: HeteroData) -> None:
+    with pytest.raises(FileExistsError, match="holds a run"):
+        _aligner().fit(pair, out=run[1], quiet=True)
+
+
+def test_an_aligner_that_is_not_fitted_says_so(pair: HeteroData, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="fitted or loaded"):
+        Aligner().evaluate(pair)
+    with pytest.raises(RuntimeError, match="fitted or loaded"):
+        Aligner().save(tmp_path)
+    with pytest.raises(FileNotFoundError, match="aligner.pt is missing"):
+        Aligner.load(tmp_path)
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_shuffled_test_links_leave_the_weights_alone(pair: HeteroData, calibrate: bool) -> None:
+    shuffled = pair.clone()
+    anchors = shuffled[ANCHOR_EDGE]
+    test = anchors.test_mask.nonzero().view(-1)
+    links = anchors.edge_label_index.clone()
+    links[1, test] = links[1, test[torch.randperm(test.numel())]]
+    assert not torch.equal(links, anchors.edge_label_index)
+    anchors.edge_label_index = links
+
+    one, two = (_aligner(calibrate).fit(data, quiet=True) for data in (pair, shuffled))
+    for name, value in one._state["model"].items():
+        assert torch.equal(value, two._state["model"][name]), name
+    assert torch.equal(one.embeddings["source"], two.embeddings["source"])
+    assert one.result["test"] != two.result["test"]
+
+
+def test_the_seed_decides(pair: HeteroData) -> None:
+    first, again, other = (_aligner(seed=seed).fit(pair, quiet=True) for seed in (0, 0, 1))
+    assert torch.equal(first.embeddings["target"], again.embeddings["target"])
+    assert not torch.equal(first.embeddings["target"], other.embeddings["target"])
+
+
+_KILLED = """
+import os, signal, sys
+from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.training import AlignmentModule
+sys.path.insert(0, {here!r})
+from test_aligner import _aligner
+step = AlignmentModule.training_step
+def killed(self, batch, batch_idx):
+    if self.current_epoch == {epoch} and batch_idx == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, batch_idx)
+AlignmentModule.training_step = killed
+_aligner({calibrate}, batch_size=8).fit(FakeMMKG()[0], out={out!r}, quiet=True)
+"""
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_a_killed_run_resumes_to_the_same_result(
+    pair: HeteroData, tmp_path: Path, calibrate: bool
+) -> None:
+    whole = _aligner(calibrate, batch_size=8).fit(pair, out=tmp_path / "whole", quiet=True)
+    out = tmp_path / "killed"
+    script = _KILLED.format(
+        here=str(Path(__file__).parent), epoch=5, calibrate=calibrate, out=str(out)
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+    assert not (out / "result.json").exists()
+
+    resumed = _aligner(calibrate, batch_size=8).fit(pair, out=out, resume=True, quiet=True)
+    for name in ("val", "test", "test_all", "num_pseudo_labels", "view_weights", "epochs"):
+        assert resumed.result[name] == whole.result[name], name
+    for name, value in whole._state["model"].items():
+        assert torch.equal(value, resumed._state["model"][name]), name
+    if calibrate:
+        ledgers = [(tmp_path / name / "pseudo_labels.jsonl") for name in ("whole", "killed")]
+        assert ledgers[0].read_text() == ledgers[1].read_text()
+    epochs = pd.read_csv(out / "metrics.csv").groupby("phase")["epoch"].apply(list)
+    assert epochs["select"] == list(range(QUICK["epochs"]))
+
+
+def test_without_calibration_all_seeds_train_in_the_end(pair: HeteroData, tmp_path: Path) -> None:
+    anchors = pair[ANCHOR_EDGE]
+    refit = _aligner(calibrate=False).fit(pair, out=tmp_path / "refit", quiet=True)
+    plain = _aligner(calibrate=False, refit=False).fit(pair, quiet=True)
+    assert refit.result["num_seeds"] == int((anchors.train_mask | anchors.val_mask).sum())
+    assert plain.result["num_seeds"] == int(anchors.train_mask.sum())
+    assert refit.result["num_pseudo_labels"] == 0
+    assert refit.result["pseudo_label_precision"] is None
+    assert set(pd.read_csv(tmp_path / "refit" / "metrics.csv")["phase"]) == {"select", "refit"}
+
+
+def test_selection_on_validation_takes_the_best_epoch(pair: HeteroData, tmp_path: Path) -> None:
+    aligner = _aligner(selection="validation", patience=3, val_every=1, epochs=12)
+    aligner.fit(pair, out=tmp_path / "run", quiet=True)
+    table = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    best = table["val/mrr"].max()
+    chosen = table.loc[table["epoch"] == aligner.result["epochs"] - 1, "val/mrr"].item()
+    assert chosen == pytest.approx(best)
+    assert aligner.result["selection"] == "validation"
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"encoder": "momentum"},
+        {"propagate_links": False},
+        {"precision": "bf16-mixed"},
+        {"tensorboard": True},
+    ],
+)
+def test_options(pair: HeteroData, tmp_path: Path, training: dict) -> None:
+    out = tmp_path / "run"
+    base = _aligner().fit(pair, quiet=True)
+    other = _aligner(**training).fit(pair, out=out, quiet=True)
+    if "tensorboard" in training:
+        assert list(out.glob("events.out.tfevents.*"))
+    else:
+        assert other.embeddings["source"].shape != base.embeddings["source"].shape or (
+            not torch.equal(other.embeddings["source"], base.embeddings["source"])
+        )
+
+
+def test_any_pyg_model_is_a_structure_encoder(pair: HeteroData) -> None:
+    encoder = GraphSAGE(16, 16, num_layers=2, out_channels=16)
+    aligner = Aligner(
+        model=lambda spec: PCMEA(spec, structure_encoder=encoder, channels=16),
+        calibrate=False,
+        training=TrainingConfig(epochs=3, refit=False),
+    ).fit(pair, quiet=True)
+    assert aligner.result["test"]["mean"]["hits@10"] > 0
+
+
+def test_a_loss_that_is_not_finite_names_the_term(
+    pair: HeteroData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pyg_mmea.loss.sampled_softmax.SampledSoftmaxLoss.forward",
+        lambda self, x_s, *args, **kwargs: x_s.sum() * torch.nan,
+    )
+    with pytest.raises(FloatingPointError, match="loss term 'soft' is nan"):
+        _aligner().fit(pair, quiet=True)
+
+
+def test_no_links_to_train_on(pair: HeteroData) -> None:
+    empty = pair.clone()
+    anchors = empty[ANCHOR_EDGE]
+    anchors.test_mask = torch.ones_like(anchors.test_mask)
+    anchors.train_mask = torch.zeros_like(anchors.test_mask)
+    anchors.val_mask = torch.zeros_like(anchors.test_mask)
+    with pytest.raises(ValueError, match="at least one link to train on"):
+        _aligner().fit(empty, quiet=True)
+
+
+def test_without_validation_links(pair: HeteroData) -> None:
+    data = pair.clone()
+    anchors = data[ANCHOR_EDGE]
+    anchors.train_mask = anchors.train_mask | anchors.val_mask
+    anchors.val_mask = torch.zeros_like(anchors.val_mask)
+    aligner = _aligner().fit(data, quiet=True)
+    assert aligner.result["val"] is None
+    assert aligner.result["num_seeds"] == int(anchors.train_mask.sum())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("epochs", 0), ("batch_size", 0), ("patience", -1), ("switch_epoch", -1)]
+)
+def test_settings_out_of_range(field: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"'{field}'"):
+        TrainingConfig(**{field: value})
+
+
+def test_patience_needs_selection() -> None:
+    with pytest.raises(ValueError, match="'patience' needs 'selection'"):
+        TrainingConfig(patience=2)
+
+
