@@ -1,3 +1,4 @@
+import copy
 import inspect
 import json
 
@@ -49,7 +50,7 @@ def moved(online, seed, size=0.15):
 
 
 def calibrator(**kwargs):
-    return Calibrator(pool=PseudoLabelPool(threshold=0.8, **kwargs))
+    return Calibrator(pool=PseudoLabelPool(**kwargs))
 
 
 def run(online, train_links, calibration_links, num_rounds=5):
@@ -144,6 +145,25 @@ def test_agreement_that_breaks_takes_labels_back():
     assert calibrate.pool.pairs.size(1) == num_used - len(drops)
 
 
+def test_state_dict_round_trip_and_reset():
+    online, links = world()
+    train, val = links[:, :30], links[:, 30:130]
+    first, _ = run(online, train, val, num_rounds=3)
+    second = calibrator()
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert torch.equal(second.pool.pairs, first.pool.pairs)
+    # The next rounds are the same, one with too few cases to learn from included.
+    for links_seen in (val[:, :2], val):
+        rounds = [
+            x.round(moved(online, 7), moved(online, 8), train, links_seen) for x in (first, second)
+        ]
+        assert json.dumps(rounds[0]) == json.dumps(rounds[1])
+        assert rounds[0][0]["rule"] == "logistic regression"
+    first.reset()
+    assert first.pool.pairs.size() == (2, 0)
+    assert first.confidence.rule == "agreement"
+
+
 def test_examine_changes_nothing():
     online, links = world()
     calibrate, _ = run(online, links[:, :30], links[:, 30:130])
@@ -159,7 +179,7 @@ def test_without_calibration_links_or_momentum_encoder():
     calibrate = Calibrator()
     for _ in range(2):
         summary, *_ = calibrate.round(online, None, links[:, :30], links[:, :0])
-    assert summary["rule"] == "share of votes"
+    assert summary["rule"] == "agreement"
     assert summary["num_used"] > 50
 
 
@@ -180,7 +200,7 @@ def test_parts_can_be_replaced():
             return Candidates(pairs, torch.ones(1), torch.ones(1))
 
     online, links = world()
-    confidence, pool = VoteConfidence(min_cases=3), PseudoLabelPool(0.0, 0.0, 0, 1)
+    confidence, pool = VoteConfidence(min_cases=3), PseudoLabelPool(0.0, 0.0, 0.0, 0, 1)
     calibrate = Calibrator(Fixed(), confidence, pool, vote_rank=1000)
     assert calibrate.confidence is confidence
     assert calibrate.pool is pool

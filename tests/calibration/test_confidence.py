@@ -32,8 +32,9 @@ def auc(score, right):
 
 def test_regression_separates_right_from_wrong():
     candidates, votes, right = synthetic()
-    confidence = VoteConfidence()
-    assert str(confidence) == "VoteConfidence(min_cases=10)"
+    confidence = VoteConfidence(min_cases=33)
+    assert str(confidence) == "VoteConfidence(min_cases=33)"
+    assert confidence.rule == "agreement"
     info = confidence.fit(candidates, votes, calibration_links())
     assert info == {"rule": "logistic regression", "num_right": 34, "num_wrong": 33}
     out = confidence(candidates, votes)
@@ -70,15 +71,21 @@ def test_rule_with_too_few_cases(case):
     candidates, votes, _ = synthetic()
     links = calibration_links()
     links = {"no links": links[:, :0], "few wrong": links[:, :40], "few right": links[:, 30:]}[case]
-    confidence = VoteConfidence()
-    confidence.fit(candidates, votes, calibration_links())  # is forgotten
+    confidence = VoteConfidence(min_cases=10)
     info = confidence.fit(candidates, votes, links)
-    assert info["rule"] == "share of votes"
+    assert info["rule"] == "agreement"
     assert min(info["num_right"], info["num_wrong"]) < 10
     out = confidence(candidates, votes)
     for value, agrees, abstains in zip(out, votes.agrees, votes.abstains, strict=True):
-        assert value.item() == pytest.approx(int(agrees.sum()) / int((~abstains).sum()))
+        share = int(agrees.sum()) / int((~abstains).sum())
+        assert value.item() == (1 if share == 1 else share / 2)
     assert not confidence.state_dict()
+
+    # What an earlier round taught stays in force.
+    confidence.fit(candidates, votes, calibration_links())
+    out = confidence(candidates, votes)
+    assert confidence.fit(candidates, votes, links)["rule"] == "logistic regression"
+    assert torch.equal(confidence(candidates, votes), out)
 
 
 def test_rule_where_all_abstain():
@@ -96,7 +103,10 @@ def test_no_candidates():
     confidence.fit(candidates, votes, calibration_links())
     assert confidence(none, no_votes).size() == (0,)
     info = confidence.fit(none, no_votes, calibration_links())
-    assert info == {"rule": "share of votes", "num_right": 0, "num_wrong": 0}
+    assert info == {"rule": "logistic regression", "num_right": 0, "num_wrong": 0}
+    confidence = VoteConfidence()
+    info = confidence.fit(none, no_votes, calibration_links())
+    assert info == {"rule": "agreement", "num_right": 0, "num_wrong": 0}
     assert confidence(none, no_votes).size() == (0,)
 
 

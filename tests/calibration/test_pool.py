@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_mmea.calibration import Candidates, PseudoLabelPool, Votes
+from pyg_mmea.calibration import Candidates, PseudoLabelPool, Votes, confidence_threshold
 
 
 def play(pool, confidence, agrees=None, order=None):
@@ -18,6 +18,11 @@ def play(pool, confidence, agrees=None, order=None):
     return pool.update(candidates, Votes(["image", "momentum"], rank, yes, abstains), values)
 
 
+def fixed(**kwargs):
+    """A pool that takes what reaches 0.9, whatever the others are."""
+    return PseudoLabelPool(precision=0.0, min_confidence=0.9, **kwargs)
+
+
 def used(pool):
     return {tuple(pair) for pair in pool.pairs.t().tolist()}
 
@@ -27,7 +32,7 @@ A, B, C = (0, 5), (1, 3), (2, 2)
 
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_a_label_is_accepted_after_sure_rounds_in_a_row(patience):
-    pool = PseudoLabelPool(patience=patience)
+    pool = fixed(patience=patience)
     for _ in range(patience - 1):
         assert play(pool, {A: 0.95}) == []
         assert used(pool) == set()
@@ -45,7 +50,7 @@ def test_a_label_is_accepted_after_sure_rounds_in_a_row(patience):
 
 @pytest.mark.parametrize("gap", [{A: 0.85}, {}, {(0, 4): 0.99}])
 def test_a_round_without_certainty_starts_over(gap):
-    pool = PseudoLabelPool(patience=2)
+    pool = fixed(patience=2)
     play(pool, {A: 0.95})
     play(pool, gap)
     play(pool, {A: 0.95})
@@ -55,7 +60,7 @@ def test_a_round_without_certainty_starts_over(gap):
 
 
 def test_slack_keeps_a_label_that_would_not_be_accepted():
-    pool = PseudoLabelPool(threshold=0.9, slack=0.1, patience=1)
+    pool = fixed(slack=0.1, patience=1)
     play(pool, {A: 0.95, B: 0.85})
     assert used(pool) == {A}
     assert play(pool, {A: 0.85, B: 0.85}) == []
@@ -68,7 +73,7 @@ def test_slack_keeps_a_label_that_would_not_be_accepted():
 
 
 def test_without_slack_a_label_leaves_below_the_threshold():
-    pool = PseudoLabelPool(threshold=0.9, slack=0.0, patience=1)
+    pool = fixed(slack=0.0, patience=1)
     play(pool, {A: 0.9})
     assert used(pool) == {A}
     play(pool, {A: 0.89})
@@ -76,7 +81,7 @@ def test_without_slack_a_label_leaves_below_the_threshold():
 
 
 def test_a_label_that_is_no_longer_proposed_is_taken_back():
-    pool = PseudoLabelPool(patience=1)
+    pool = fixed(patience=1)
     play(pool, {A: 0.95, B: 0.95})
     (entry,) = play(pool, {B: 0.95, (0, 4): 0.2})
     assert entry == {"pair": [0, 5], "decision": "drop", "reason": "no longer proposed"}
@@ -87,7 +92,7 @@ def test_a_label_that_is_no_longer_proposed_is_taken_back():
 
 
 def test_an_entity_can_change_its_partner():
-    pool = PseudoLabelPool(patience=1)
+    pool = fixed(patience=1)
     play(pool, {A: 0.95})
     entries = play(pool, {(0, 4): 0.95})
     assert {entry["decision"] for entry in entries} == {"accept", "drop"}
@@ -106,7 +111,7 @@ def test_an_entity_can_change_its_partner():
     ],
 )
 def test_enough_voters_need_to_agree(votes, min_votes, accepted):
-    pool = PseudoLabelPool(patience=1, min_votes=min_votes)
+    pool = fixed(patience=1, min_votes=min_votes)
     entries = play(pool, {A: 0.95}, {A: votes})
     assert used(pool) == ({A} if accepted else set())
     if accepted and None in votes:
@@ -128,7 +133,7 @@ def rounds(num=12, seed=0):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_record_replays_to_the_labels_in_use(seed):
-    pool, replayed, num_entries = PseudoLabelPool(patience=2), set(), 0
+    pool, replayed, num_entries = fixed(patience=2), set(), 0
     for confidence in rounds(60, seed):
         for entry in play(pool, confidence):
             pair = tuple(entry["pair"])
@@ -146,7 +151,7 @@ def test_the_record_replays_to_the_labels_in_use(seed):
 
 
 def test_the_order_of_candidates_does_not_matter():
-    first, second = PseudoLabelPool(), PseudoLabelPool()
+    first, second = fixed(), fixed()
     for confidence in rounds(40):
         order = torch.randperm(len(confidence)).tolist()
         entries = [play(first, confidence), play(second, confidence, order=order)]
@@ -155,7 +160,7 @@ def test_the_order_of_candidates_does_not_matter():
 
 
 def test_state_dict_round_trip():
-    first, second = PseudoLabelPool(patience=3), PseudoLabelPool(patience=3)
+    first, second = fixed(patience=3), fixed(patience=3)
     for i, confidence in enumerate(rounds(40)):
         if i == 15:
             state = {key: value.clone() for key, value in first.state_dict().items()}
@@ -169,12 +174,65 @@ def test_state_dict_round_trip():
     assert first.pairs.size() == (2, 0)
 
 
+def test_the_most_confident_candidates_are_taken_up_to_the_precision():
+    pool = PseudoLabelPool(precision=0.9, min_confidence=0.0, slack=0.1, patience=1)
+    play(pool, {A: 0.99, B: 0.84, C: 0.6})  # 0.99, 0.915, 0.81 on average
+    assert used(pool) == {A, B}
+    play(pool, {A: 0.99, B: 0.75, C: 0.76})  # the threshold is 0.99, so B falls short by far
+    assert used(pool) == {A}
+    play(pool, {A: 0.95, B: 0.88, C: 0.88})
+    assert used(pool) == {A, B, C}
+    play(pool, {A: 0.89, B: 0.88, C: 0.88})  # no candidate has it
+    assert used(pool) == set()
+
+
+def test_no_candidate_below_the_least_confidence_is_taken():
+    pool = PseudoLabelPool(precision=0.5, min_confidence=0.7, slack=0.1, patience=1)
+    play(pool, {A: 0.99, B: 0.69, C: 0.75})
+    assert used(pool) == {A, C}
+    play(pool, {A: 0.99, B: 0.69, C: 0.61})  # slack counts from there
+    assert used(pool) == {A, C}
+
+
+def test_beliefs_are_the_candidates_of_the_last_round():
+    pool = PseudoLabelPool()
+    play(pool, {C: 0.3})
+    play(pool, {A: 0.95, B: 0.2})
+    pairs, confidence = pool.beliefs
+    assert pairs.t().tolist() == [list(A), list(B)]
+    assert confidence.tolist() == [0.95, 0.2]
+    other = PseudoLabelPool()
+    other.load_state_dict(pool.state_dict())
+    assert torch.equal(other.beliefs[1], confidence)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "precision", "expected"),
+    [
+        ([0.5, 1.0, 0.9], 0.79, 0.5),
+        ([0.5, 1.0, 0.9], 0.85, 0.9),
+        ([0.5, 1.0, 0.9], 0.99, 1.0),
+        ([0.5, 0.9], 0.95, float("inf")),
+        ([], 0.5, float("inf")),
+        # Two of three equal ones would do, but they come together.
+        ([1.0, 0.7, 0.7, 0.7], 0.8, 1.0),
+        ([1.0, 0.7, 0.7, 0.7], 0.77, 0.7),
+    ],
+)
+def test_confidence_threshold(confidence, precision, expected):
+    confidence = torch.tensor(confidence)
+    found = confidence_threshold(confidence, precision)
+    assert found == pytest.approx(expected)
+    chosen = confidence[confidence >= found]
+    assert chosen.numel() == 0 or chosen.mean() >= precision
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"threshold": 1.1}, "'threshold' and 'threshold - slack' need to be in"),
-        ({"threshold": 0.1, "slack": 0.2}, "'threshold' and 'threshold - slack' need to be in"),
-        ({"slack": -0.1}, "'threshold' and 'threshold - slack' need to be in"),
+        ({"precision": 1.1}, r"'precision' needs to be in \[0, 1\] \(got 1.1\)"),
+        ({"min_confidence": -0.1}, "'min_confidence' needs to be in"),
+        ({"slack": -0.1}, "'slack' needs to be in"),
         ({"patience": 0}, "'patience' needs to be at least 1"),
         ({"min_votes": -1}, "'min_votes' at least 0"),
     ],
