@@ -37,14 +37,14 @@ class TrainingConfig:
         tensorboard (bool): Log to TensorBoard, too.
     """
 
-    epochs: int = 80
+    epochs: int = 60
     lr: float = 5e-3
-    lr_end: float = 0.1
+    lr_end: float = 0.5
     weight_decay: float = 0.0
     batch_size: int = 5000
     momentum: float = 0.98
-    switch_epoch: int = 40
-    round_every: int = 10
+    switch_epoch: int = 30
+    round_every: int = 6
     switch_lr_factor: float = 1.0
     val_every: int = 10
     selection: Literal["last", "validation"] = "last"

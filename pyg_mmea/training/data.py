@@ -61,5 +61,5 @@ class LinkDataModule(LightningDataModule):
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Returns the seed of everything random in one epoch."""
-    return (seed * 1_000_003 + epoch) % 2**63
+    """Returns the seed of everything random in one epoch, below :math:`2^{48}`."""
+    return (seed * 1_000_003 + epoch) % 2**48

@@ -95,9 +95,10 @@ class AlignmentModule(LightningModule):
             "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor),
         }
 
-    def on_train_epoch_start(self) -> None:
-        """Makes all randomness of an epoch follow from seed and epoch."""
-        torch.manual_seed(epoch_seed(self.seed, self.current_epoch))
+    def on_train_batch_start(self, batch: list[Tensor], batch_idx: int) -> None:
+        """Makes all randomness of a step follow from seed, epoch and step, so that a run that
+        resumes needs no state of generators."""
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch) * 10_007 + batch_idx)
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """Computes the loss of one batch of links."""
@@ -160,24 +161,25 @@ class AlignmentModule(LightningModule):
             self.model.eval()
             out = self.model(self.pair)
             self.model.train(training)
-        if self.config.frozen_views:
-            out = {
-                side: {**views, **frozen_views(self.pair[side], views)}
-                for side, views in out.items()
-            }
-        if not self.config.propagate_links:
-            return out
-        edges = {side: self.model.edges(self.pair, side) for side in SIDES}
-        num_nodes = {side: self.pair[side].num_nodes for side in SIDES}
-        links, weight = (x.to(self.device) for x in self.beliefs())
-        propagated = self.propagation(edges, num_nodes, links, weight)
-        return {side: {**out[side], "propagation": view} for side, view in propagated.items()}
+        views: dict[str, dict[str, Tensor]] = {}
+        for side in SIDES:
+            # The model's own joint embedding is for training; views are weighed anew.
+            views[side] = {name: view for name, view in out[side].items() if name != "joint"}
+            if self.config.frozen_views:
+                views[side] |= frozen_views(self.pair[side], out[side])
+        if self.config.propagate_links:
+            edges = {side: self.model.edges(self.pair, side) for side in SIDES}
+            num_nodes = {side: self.pair[side].num_nodes for side in SIDES}
+            links, weight = (x.to(self.device) for x in self.beliefs())
+            for side, view in self.propagation(edges, num_nodes, links, weight).items():
+                views[side]["propagation"] = view
+        return views
 
     def embed(self, encoder: str | None = None) -> Embeddings:
         """Returns :meth:`views` with a joint embedding that weighs them by
         :obj:`view_weights`, equally where nothing was learned."""
         views = self.views(encoder)
-        names = [name for name in views["source"] if name != "joint"]
+        names = views["source"].keys()
         weights = self.view_weights or dict.fromkeys(names, 1 / len(names))
         return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
 

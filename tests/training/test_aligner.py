@@ -126,7 +126,7 @@ def test_an_aligner_that_is_not_fitted_says_so(pair: HeteroData, tmp_path: Path)
         Aligner().evaluate(pair)
     with pytest.raises(RuntimeError, match="fitted or loaded"):
         Aligner().save(tmp_path)
-    with pytest.raises(FileNotFoundError, match="aligner.pt is missing"):
+    with pytest.raises(FileNotFoundError, match="is missing"):
         Aligner.load(tmp_path)
 
 
