@@ -67,9 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         with warnings.catch_warnings():
+            module = import_module(f"pyg_mmea.cli.{verb}")
             if not debug:
-                _hush()
-            import_module(f"pyg_mmea.cli.{verb}").run(rest)
+                _hush()  # after the import, at which Lightning sets its own level
+            module.run(rest)
     except KeyboardInterrupt as error:
         note(f"pyg-mmea: interrupted{f'; {error}' if error.args else ''}")
         return INTERRUPTED

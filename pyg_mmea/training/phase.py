@@ -4,6 +4,8 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,7 @@ class PhaseResult:
 
     Args:
         epochs (int): Epochs behind the weights that :obj:`module` now has.
-        seconds (float): Time spent training, rounds of calibration included.
+        seconds (float): Time spent training, validation and rounds of calibration included.
     """
 
     epochs: int
@@ -82,27 +84,29 @@ def run_phase(
         if config.patience > 0:
             callbacks.append(EarlyStopping("val/mrr", mode="max", patience=config.patience))
     callbacks.append(_checkpoint(last, every_n_epochs=config.checkpoint_every))
-    trainer = Trainer(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        precision=config.precision,  # type: ignore[arg-type]
-        max_epochs=module.epochs,
-        callbacks=callbacks,
-        logger=TensorBoardLogger(folder, name="", version="") if config.tensorboard else False,
-        check_val_every_n_epoch=config.val_every,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        enable_progress_bar=not quiet and sys.stderr.isatty(),
-        enable_model_summary=False,
-        log_every_n_steps=1,
-    )
     links = LinkDataModule(
         train_links, val_links, module.calibrator, config.batch_size, module.seed
     )
     start = time.monotonic()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet_lightning():
         warnings.filterwarnings("ignore", message=".*num_workers.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+        warnings.filterwarnings("ignore", message=".*Total length of `list`.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        trainer = Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            precision=config.precision,  # type: ignore[arg-type]
+            max_epochs=module.epochs,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(folder, name="", version="") if config.tensorboard else False,
+            check_val_every_n_epoch=config.val_every,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            enable_progress_bar=not quiet and sys.stderr.isatty(),
+            enable_model_summary=False,
+            log_every_n_steps=1,
+        )
         trainer.fit(
             module,
             datamodule=links,
@@ -119,7 +123,21 @@ def run_phase(
         module.on_load_checkpoint(state)
         reached = state["epoch"] + 1
     module.eval()
-    return PhaseResult(reached, timer.time_elapsed("train") + timer.time_elapsed("validate"))
+    return PhaseResult(reached, timer.time_elapsed("train"))
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keeps advertisements and news of devices out of the output."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
 
 
 def _checkpoint(path: Path, **kwargs: object) -> ModelCheckpoint:
