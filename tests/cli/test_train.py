@@ -58,7 +58,7 @@ def test_folder_of_a_run(finished: Path) -> None:
         assert metrics["candidates"] == "test"
         for direction in ("source_to_target", "target_to_source", "mean"):
             assert set(metrics[direction]) == MEASURES
-    assert "calibration" in (finished / "log.txt").read_text()
+    assert " INFO pyg_mmea.training" in (finished / "log.txt").read_text()
 
 
 def test_config_is_resolved_and_reloads(cli, finished: Path, tmp_path: Path) -> None:
@@ -112,8 +112,9 @@ def test_interrupt_leaves_a_run_that_goes_on(
 
 
 def test_without_calibration(cli, quick, tmp_path: Path) -> None:
-    code, out, _ = cli("train", *quick, "--calibration=none", "--out", tmp_path / "run")
+    code, out, err = cli("train", *quick, "--calibration=none", "--out", tmp_path / "run")
     assert code == 0
+    assert err.strip() == f"The run is in {tmp_path / 'run'}"  # no warnings, no log
     assert "PCMEA on FakeMMKG" in out
     assert "hits@1" in out
     result = _result(tmp_path / "run")
