@@ -1,6 +1,6 @@
-"""Makes benchmarks/README.md from the JSON files in benchmarks/results.
+"""Makes benchmarks/README.md, and the table in README.md, from benchmarks/results.
 
-    python benchmarks/report.py
+python benchmarks/report.py
 """
 
 import json
@@ -83,6 +83,37 @@ def table(runs_of: dict[str, list[dict]]) -> list[str]:
     return lines
 
 
+def summary(results: dict[str, dict[str, list[dict]]]) -> str:
+    """Hits@1 of the main settings, a row a data set."""
+    lines = [
+        "| Hits@1 | seeds alone | with calibration | pseudo-labels (precision) |",
+        "| --- | --- | --- | --- |",
+    ]
+    for data, title in DATA.items():
+        cells = [title]
+        for setting in ("supervised", "calibrated"):
+            runs = results[setting].get(data, [])
+            hits = [run["test"]["mean"]["hits@1"] for run in runs]
+            cells.append(spread(hits) if hits else "")
+        runs = results["calibrated"].get(data, [])
+        known = [r["pseudo_label_precision"] for r in runs if r["pseudo_label_precision"]]
+        labels = spread([run["num_pseudo_labels"] for run in runs], 0) if runs else ""
+        cells.append(f"{labels} ({spread(known)})" if known else labels)
+        if any(cells[1:]):
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def fill(path: Path, text: str) -> None:
+    """Replaces what stands between the two marks of a file."""
+    start, end = "<!-- results: python benchmarks/report.py -->", "<!-- end of results -->"
+    before, _, rest = path.read_text(encoding="utf-8").partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{path} has no marks for the results")
+    path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
     results = load()
     some = next(run for runs_of in results.values() for runs in runs_of.values() for run in runs)
@@ -91,12 +122,11 @@ def main() -> None:
     for setting in dict.fromkeys(name for name in order if name in results):
         config = (HERE / "configs" / f"{setting}.yaml").read_text(encoding="utf-8")
         comment = [line[2:] for line in config.splitlines() if line.startswith("# ")]
-        commands = {
-            run["command"] for runs in results[setting].values() for run in runs
-        }
+        commands = {run["command"] for runs in results[setting].values() for run in runs}
         lines += [f"## {setting}", "", *comment, "", *table(results[setting]), ""]
         lines += ["```", *sorted(commands), "```", ""]
     (HERE / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    fill(HERE.parent / "README.md", summary(results))
     print(HERE / "README.md")
 
 
