@@ -7,12 +7,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt
 SOURCES := pyg_mmea tests examples benchmarks datasets docs
+# ruff would also format the code in Markdown, where comments are aligned for readers
+FORMAT := $(BIN)/ruff format --quiet --exclude '*.md'
 
 export PYG_MMEA_DATA ?= ../shared/data
 
 .PHONY: setup demo test lint format docs clean
 
 setup: $(VENV)/.setup
+	@:
 
 # torch comes first: the packages that build against it must find this one.
 $(VENV)/.setup: pyproject.toml constraints.txt
@@ -44,12 +47,12 @@ demo: setup
 
 lint: $(VENV)/.setup-dev
 	@$(BIN)/ruff check --quiet $(SOURCES)
-	@$(BIN)/ruff format --quiet --check $(SOURCES)
+	@$(FORMAT) --check $(SOURCES)
 	@$(BIN)/mypy --no-error-summary
 
 format: $(VENV)/.setup-dev
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
-	@$(BIN)/ruff format --quiet $(SOURCES)
+	@$(FORMAT) $(SOURCES)
 
 test: lint $(VENV)/.setup-scatter
 	@$(BIN)/python -m pytest --quiet --durations=5 \
