@@ -7,6 +7,7 @@ from pyg_mmea.loss.objective import PCMEAObjective
 CHANNELS = {"structure": 4, "image": 3, "joint": 7}
 LINKS = torch.tensor([[0, 1, 2, 3, 4], [5, 0, 2, 1, 3]])
 TERMS = ["soft", "contrast", "kl", "mi", "momentum"]
+UNIT = {f"{name}_weight": 1.0 for name in TERMS}
 
 
 def embeddings(missing=0, requires_grad=True):
@@ -25,7 +26,7 @@ def leaves(out):
 
 
 def test_all_terms_are_there_and_train_everything():
-    objective = PCMEAObjective(CHANNELS)
+    objective = PCMEAObjective(CHANNELS, **UNIT)
     out, momentum = embeddings(), embeddings()
     terms = objective(out, LINKS, momentum=momentum)
     assert list(terms) == TERMS
@@ -44,7 +45,7 @@ def test_weight_scales_a_term_or_leaves_it_out(term):
 
     def run(weight):
         torch.manual_seed(0)
-        objective = PCMEAObjective(CHANNELS, **{f"{term}_weight": weight})
+        objective = PCMEAObjective(CHANNELS, **{**UNIT, f"{term}_weight": weight})
         torch.manual_seed(1)
         return objective(out, LINKS, momentum=momentum)
 
@@ -56,13 +57,13 @@ def test_weight_scales_a_term_or_leaves_it_out(term):
 
 
 def test_momentum_term_needs_momentum_embeddings():
-    objective = PCMEAObjective(CHANNELS)
+    objective = PCMEAObjective(CHANNELS, **UNIT)
     assert list(objective(embeddings(), LINKS)) == TERMS[:-1]
 
 
 def test_terms_equal_their_losses():
     out, momentum = embeddings(), embeddings()
-    objective = PCMEAObjective(CHANNELS, contrast_size=100)
+    objective = PCMEAObjective(CHANNELS, contrast_size=100, **UNIT)
     terms = objective(out, LINKS, momentum=momentum)
 
     def rows(x, name):
@@ -83,7 +84,7 @@ def test_terms_equal_their_losses():
 
 def test_weights_of_links():
     out, momentum = embeddings(), embeddings()
-    objective = PCMEAObjective(CHANNELS, mi_weight=0.0)
+    objective = PCMEAObjective(CHANNELS, **{**UNIT, "mi_weight": 0.0})
     weight = torch.tensor([1.0, 0.0, 2.0, 0.5, 0.0])
     terms = objective(out, LINKS, weight=weight, momentum=momentum)
     uniform = objective(out, LINKS, weight=torch.full((5,), 0.3), momentum=momentum)
@@ -95,7 +96,9 @@ def test_weights_of_links():
 
 def test_samples_are_as_large_as_asked_for():
     out = embeddings()
-    objective = PCMEAObjective(CHANNELS, num_negatives=2, contrast_size=3, mi_weight=0.0)
+    objective = PCMEAObjective(
+        CHANNELS, num_negatives=2, contrast_size=3, **{**UNIT, "mi_weight": 0.0}
+    )
     terms = objective(out, LINKS)
     (terms["contrast"] + terms["kl"]).backward()
     assert (out["source"]["image"].grad.abs().sum(dim=1) > 0).sum() == 3
@@ -108,7 +111,7 @@ def test_samples_are_as_large_as_asked_for():
 
 def test_same_seed_same_terms():
     out, momentum = embeddings(), embeddings()
-    objective = PCMEAObjective(CHANNELS, num_negatives=3, contrast_size=3)
+    objective = PCMEAObjective(CHANNELS, num_negatives=3, contrast_size=3, **UNIT)
 
     def run(seed):
         torch.manual_seed(seed)
@@ -121,7 +124,7 @@ def test_same_seed_same_terms():
 
 def test_missing_modalities_are_no_pairs():
     out = embeddings(missing=2)  # of the links, (0, 5), (1, 0) and (3, 1) lack a picture
-    objective = PCMEAObjective(CHANNELS, contrast_size=100)
+    objective = PCMEAObjective(CHANNELS, contrast_size=100, **UNIT)
     terms = objective(out, LINKS)
     present = LINKS[:, [2, 4]]
     expected = sum(
@@ -145,7 +148,7 @@ def test_missing_modalities_are_no_pairs():
 
 def test_without_links_the_loss_is_finite():
     out = embeddings()
-    terms = PCMEAObjective(CHANNELS)(out, LINKS[:, :0], momentum=embeddings())
+    terms = PCMEAObjective(CHANNELS, **UNIT)(out, LINKS[:, :0], momentum=embeddings())
     total = sum(terms.values())
     total.backward()
     assert total.isfinite()
@@ -154,7 +157,7 @@ def test_without_links_the_loss_is_finite():
 
 def test_state_dict_round_trip():
     out = embeddings()
-    first, second = PCMEAObjective(CHANNELS), PCMEAObjective(CHANNELS)
+    first, second = (PCMEAObjective(CHANNELS, **UNIT) for _ in range(2))
     second.load_state_dict(first.state_dict())
     values = []
     for objective in (first, second):
@@ -165,7 +168,7 @@ def test_state_dict_round_trip():
 
 @pytest.mark.parametrize("bound", ["dv", "infonce", "jsd"])
 def test_bounds_of_the_mutual_information(bound):
-    objective = PCMEAObjective(CHANNELS, mi_bound=bound)
+    objective = PCMEAObjective(CHANNELS, mi_bound=bound, **UNIT)
     assert objective(embeddings(), LINKS)["mi"].isfinite()
     with pytest.raises(ValueError, match="'bound' needs to be one of"):
         PCMEAObjective(CHANNELS, mi_bound="nope")
