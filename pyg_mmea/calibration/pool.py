@@ -1,5 +1,6 @@
 """The pseudo-labels in use, and how candidates come and go."""
 
+import math
 from typing import Any
 
 import torch
@@ -98,7 +99,9 @@ class PseudoLabelPool:
         threshold = confidence_threshold(confidence, self.precision)
         threshold = max(threshold, self.min_confidence)
         streak = torch.where((confidence >= threshold) & enough, streak + 1, 0)
-        kept = was_used & (confidence >= threshold - self.slack)
+        # A round in which nothing is sure adds no label, and is no reason to drop all of them.
+        floor = threshold - self.slack if math.isfinite(threshold) else self.min_confidence
+        kept = was_used & (confidence >= floor)
         used = kept | (streak >= self.patience)
 
         entries = [

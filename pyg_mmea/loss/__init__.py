@@ -3,6 +3,7 @@ from pyg_mmea.loss.hard_negative import HardNegativeLoss
 from pyg_mmea.loss.info_nce import InfoNCELoss
 from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
 from pyg_mmea.loss.mutual_information import MLPCritic, MutualInformationLoss, SeparableCritic
+from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.loss.sampled_softmax import SampledSoftmaxLoss
 from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
 
@@ -13,6 +14,7 @@ __all__ = [
     "MLPCritic",
     "MomentumContrastLoss",
     "MutualInformationLoss",
+    "PCMEAObjective",
     "SampledSoftmaxLoss",
     "SeparableCritic",
     "UncertaintyWeighting",

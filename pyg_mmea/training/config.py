@@ -14,7 +14,8 @@ class TrainingConfig:
         lr_end (float): Fraction of it at the end; between the two it falls as a cosine.
         weight_decay (float): Weight decay of AdamW, except for the learned loss weights.
         batch_size (int): Links a step. Every step embeds both graphs in full.
-        momentum (float): Coefficient of the momentum encoder, updated after every step.
+        momentum (float): Coefficient of the momentum encoder, updated after every step. The paper
+            has 0.999 and many more steps.
         switch_epoch (int): Epoch at which calibration and momentum contrast begin.
         round_every (int): Epochs between two rounds of calibration.
         switch_lr_factor (float): Factor of the learning rate from the switch on.

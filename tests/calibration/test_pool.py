@@ -175,15 +175,15 @@ def test_state_dict_round_trip():
 
 
 def test_the_most_confident_candidates_are_taken_up_to_the_precision():
-    pool = PseudoLabelPool(precision=0.9, min_confidence=0.0, slack=0.1, patience=1)
+    pool = PseudoLabelPool(precision=0.9, min_confidence=0.5, slack=0.1, patience=1)
     play(pool, {A: 0.99, B: 0.84, C: 0.6})  # 0.99, 0.915, 0.81 on average
     assert used(pool) == {A, B}
     play(pool, {A: 0.99, B: 0.75, C: 0.76})  # the threshold is 0.99, so B falls short by far
     assert used(pool) == {A}
     play(pool, {A: 0.95, B: 0.88, C: 0.88})
     assert used(pool) == {A, B, C}
-    play(pool, {A: 0.89, B: 0.88, C: 0.88})  # no candidate has it
-    assert used(pool) == set()
+    play(pool, {A: 0.89, B: 0.88, C: 0.4})  # no candidate has it: only the unlikely one leaves
+    assert used(pool) == {A, B}
 
 
 def test_no_candidate_below_the_least_confidence_is_taken():
