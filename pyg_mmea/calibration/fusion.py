@@ -35,7 +35,8 @@ def fit_view_weights(
     Args:
         out (dict): Embeddings by side and modality; :obj:`"joint"` is passed over.
         links (torch.Tensor): Links that no encoder was trained on :math:`(2, C)`.
-        num_negatives (int): Candidates sampled from each graph. (default: :obj:`3000`)
+        num_negatives (int): Candidates sampled from each graph, at most as many as the smaller one
+            has. (default: :obj:`3000`)
         penalty (float): Weight of the squared distance of :math:`\theta` from its mean.
             (default: :obj:`0.01`)
         num_iters (int): Largest number of L-BFGS iterations. (default: :obj:`100`)
@@ -50,10 +51,9 @@ def fit_view_weights(
         raise ValueError("'links' needs to hold at least one link (got none)")
     names = [name for name in out["source"] if name != "joint"]
     generator = torch.Generator().manual_seed(0)  # the same candidates at every call
-    sample = {
-        side: torch.randperm(out[side][names[0]].size(0), generator=generator)[:num_negatives]
-        for side in ("source", "target")
-    }
+    sizes = {side: out[side][names[0]].size(0) for side in ("source", "target")}
+    num = min(num_negatives, *sizes.values())
+    sample = {side: torch.randperm(sizes[side], generator=generator)[:num] for side in sizes}
     scores = torch.stack(
         [
             torch.cat(

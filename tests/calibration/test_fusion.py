@@ -74,3 +74,12 @@ def test_inner_products_are_weighted_cosines():
     )
     assert torch.allclose((x_s * x_t).sum(dim=1), expected, atol=1e-5)
     assert torch.allclose(x_s.norm(dim=1), torch.ones(60))
+
+
+def test_graphs_of_different_sizes():
+    out = views({"good": 0.2, "noise": None})
+    out["target"] = {
+        name: torch.cat([x, torch.randn(25, x.size(1))]) for name, x in out["target"].items()
+    }
+    weights = fit_view_weights(out, LINKS)
+    assert weights["good"] > weights["noise"]

@@ -290,5 +290,3 @@ def test_settings_out_of_range(field: str, value: int) -> None:
 def test_patience_needs_selection() -> None:
     with pytest.raises(ValueError, match="'patience' needs 'selection'"):
         TrainingConfig(patience=2)
-
-

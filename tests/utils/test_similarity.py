@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_mmea.utils import cosine_blocks, csls_terms, normalize, topk_similarity
+from pyg_mmea.utils import cosine_blocks, csls_terms, normalize, topk_similarity, unit_rows
 
 CHUNKS = [1, 3, 7, 1000]
 
@@ -112,3 +112,14 @@ def test_mixed_precision_takes_the_finer(embeddings):
     x_s, x_t = embeddings
     values, _ = topk_similarity(x_s.float(), x_t.double(), 2)
     assert values.dtype == torch.float64
+
+
+def test_unit_rows_is_differentiable_and_leaves_zeros_alone():
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0]], dtype=torch.double, requires_grad=True)
+    out = unit_rows(x)
+    assert out.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0, 0]]
+    out.sum().backward()
+    assert bool(torch.isfinite(x.grad).all())
+    y = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(unit_rows, (y,))
+    assert unit_rows(torch.ones(1, 4, dtype=torch.bfloat16)).dtype == torch.float32
