@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from pyg_mmea.data import AlignmentData
 from pyg_mmea.datasets import FakeMMKG
@@ -16,6 +17,12 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"the benchmark data are not at '{root}' (PYG_MMEA_DATA says where)")
     return root
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Makes a test give the same whatever ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)

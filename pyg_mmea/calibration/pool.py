@@ -166,11 +166,20 @@ def _find(pairs: Tensor, known: Tensor) -> Tensor:
 def _entry(
     pair: Tensor, decision: str, reason: str, votes: Votes, confidence: Tensor, i: int
 ) -> dict[str, Any]:
-    ranks = dict(zip(votes.voters, votes.rank[i].tolist(), strict=True))
+    ranks = votes.rank[i].tolist()
     return {
         "pair": pair.tolist(),
         "decision": decision,
         "reason": reason,
         "confidence": round(float(confidence[i]), 4),
-        "ranks": {name: None if rank != rank else rank for name, rank in ranks.items()},
+        "votes": {
+            name: {"agrees": None, "rank": None} if gone else {"agrees": agrees, "rank": rank}
+            for name, agrees, gone, rank in zip(
+                votes.voters,
+                votes.agrees[i].tolist(),
+                votes.abstains[i].tolist(),
+                ranks,
+                strict=True,
+            )
+        },
     }

@@ -27,7 +27,8 @@ def run(arguments: Sequence[str]) -> None:
         "--target-precision",
         type=Precision | None,
         default=0.95,
-        help="expected share of right pairs; 'null' writes every mutual nearest pair",
+        help="expected share of right pairs among those with a counterpart; 'null' writes every "
+        "mutual nearest pair",
     )
     parser.add_argument("--base", metavar="IRI", help="put before identifiers without a scheme")
     config = parser.parse_args(arguments)

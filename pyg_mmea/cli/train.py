@@ -84,18 +84,16 @@ def run(arguments: Sequence[str]) -> None:
     data = built.data[0]
     aligner = build_aligner(built)
     # Settings that do not fit the data are found here, before anything is written.
-    model = aligner.model_factory(PairSpec.from_data(data))
+    aligner.model_factory(PairSpec.from_data(data))
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / CONFIG) as file:
         file.write(settings)
     with _log_to(folder / "log.txt", config.quiet):
         _fit(aligner, data, config)
     summary = {
-        "dataset": data.dataset,
-        "model": type(model).__name__,
+        **aligner.result,
         **describe_source(),
         "split_seed": config.data.init_args.get("split_seed"),
-        **aligner.result,
     }
     with atomic_write(folder / "result.json") as file:
         json.dump(summary, file, indent=2)

@@ -71,8 +71,8 @@ def own_ends(
     if index is None or negative_index is None:
         return torch.empty(2, 0, dtype=torch.long, device=negatives.device)
     ids, order = negative_index.sort()
-    first = torch.searchsorted(ids, index)  # [B]
-    count = torch.searchsorted(ids, index, right=True) - first
+    first = torch.searchsorted(ids, index.contiguous())  # [B]
+    count = torch.searchsorted(ids, index.contiguous(), right=True) - first
     link = torch.arange(index.numel(), device=index.device).repeat_interleave(count)  # [K]
     nth = torch.arange(link.numel(), device=index.device) - (count.cumsum(0) - count)[link]
     return torch.stack([link, order[first[link] + nth]])

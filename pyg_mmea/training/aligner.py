@@ -2,7 +2,6 @@
 
 import json
 import logging
-import resource
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from pyg_mmea import __version__
 from pyg_mmea.calibration import Calibrator, Ledger, confidence_threshold
 from pyg_mmea.data import HideAnchors, validate
 from pyg_mmea.loss.objective import PCMEAObjective
@@ -21,8 +21,9 @@ from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.phase import PhaseResult, run_phase
-from pyg_mmea.typing import ANCHOR_EDGE
-from pyg_mmea.utils.io import atomic_write
+from pyg_mmea.training.resources import peak_gpu_mb, peak_rss_mb
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.io import atomic_write, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -129,38 +130,48 @@ class Aligner:
         config = self.training
         self.calibrator.reset()
         ledger = Ledger(folder / "pseudo_labels.jsonl")
-        if not (folder / "checkpoints").exists():
+        if not (folder / "checkpoints" / "select" / "last.ckpt").exists():
             ledger.truncate(0)
 
-        calibrator = self.calibrator if self.calibrate else None
-        module = self._module(visible, train_links, config.epochs, calibrator)
+        module = self._module(
+            visible, train_links, config.epochs, self.calibrator if self.calibrate else None
+        )
         run = run_phase("select", folder, module, train_links, val_links, config, ledger, quiet)
-        val = _measure(module, val_links)
+        val = None
+        if val_links.size(1) > 0:
+            module.weigh(val_links)
+            val = _measure(module, val_links)
         candidates, votes = self.calibrator.examine(*_both(module), train_links.to(module.device))
-        self.calibrator.confidence.fit(candidates, votes, val_links.to(module.device))
-        seeds = train_links
-        if val is not None and config.refit and not self.calibrate:
-            seeds = torch.cat([train_links, val_links], dim=1)
+        info = self.calibrator.confidence.fit(candidates, votes, val_links.to(module.device))
+        all_links = torch.cat([train_links, val_links], dim=1)
+        refits = val is not None and config.refit and not self.calibrate
+        if refits:
             weights = module.view_weights
-            module = self._module(visible, seeds, run.epochs, None)
+            module = self._module(visible, all_links, run.epochs, None)
             module.view_weights = weights
-            again = run_phase("refit", folder, module, seeds, val_links[:, :0], config, None, quiet)
-            run = PhaseResult(again.epochs, run.seconds + again.seconds)
-            candidates, votes = self.calibrator.examine(*_both(module), seeds.to(module.device))
-        joint = {side: out["joint"].cpu() for side, out in module.embed().items()}
+            again = run_phase(
+                "refit", folder, module, all_links, val_links[:, :0], config, None, quiet
+            )
+            run.epochs, run.seconds = again.epochs, run.seconds + again.seconds
+        # Validation links are known to whoever asks for the alignment, so they are not proposed.
+        candidates, votes = self.calibrator.examine(*_both(module), all_links.to(module.device))
         self._state = {
-            "embeddings": joint,
+            "embeddings": {side: out["joint"].cpu() for side, out in module.embed().items()},
             "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
             "view_weights": module.view_weights,
             "confidence": self.calibrator.confidence.state_dict(),
+            "confidence_rule": info["rule"],
+            "entities": _fingerprint(data),
+            "refitted": refits,
             "alignment": {
                 "pairs": candidates.pairs.cpu(),
                 "margin": candidates.margin.cpu(),
                 "confidence": self.calibrator.confidence(candidates, votes),
-                "seeds": seeds,
+                "known": all_links,
             },
         }
-        self.result = self._summary(data, module, run, seeds.size(1), val)
+        num_seeds = (all_links if refits else train_links).size(1)
+        self.result = self._summary(data, module, run, num_seeds, val)
 
     def _module(
         self, data: HeteroData, links: Tensor, epochs: int, calibrator: Calibrator | None
@@ -183,26 +194,29 @@ class Aligner:
         pseudo = self.calibrator.pool.pairs
         anchors = data[ANCHOR_EDGE]
         hidden = anchors.edge_label_index[:, ~anchors.train_mask]
-        precision = pseudo_label_precision(pseudo, hidden)["precision"] if pseudo.numel() else None
-        gpu = torch.cuda.max_memory_allocated() / 2**20 if module.device.type == "cuda" else None
-        summary = {
+        tests = bool(anchors.test_mask.any())
+        return {
+            "dataset": data.dataset if "dataset" in data else None,
+            "model": type(module.model).__name__,
+            "version": __version__,
+            "git": None,
             "seed": self.seed,
+            "split_seed": None,
             "device": str(module.device),
             "epochs": run.epochs,
             "train_seconds": round(run.seconds, 2),
-            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            "peak_gpu_mb": gpu,
+            "peak_rss_mb": peak_rss_mb(),
+            "peak_gpu_mb": peak_gpu_mb(module.device),
             "num_seeds": num_seeds,
             "num_pseudo_labels": pseudo.size(1),
-            "pseudo_label_precision": precision,
-            "selection": self.training.selection,
+            "pseudo_label_precision": pseudo_label_precision(pseudo, hidden)["precision"],
+            "confidence_rule": self._state["confidence_rule"],
+            "selection": run.selection,
             "view_weights": module.view_weights,
             "val": val,
+            "test": self.evaluate(data) if tests else None,
+            "test_all": self.evaluate(data, candidates="all") if tests else None,
         }
-        if bool(anchors.test_mask.any()):
-            summary["test"] = self.evaluate(data)
-            summary["test_all"] = self.evaluate(data, candidates="all")
-        return summary
 
     def evaluate(
         self,
@@ -224,8 +238,15 @@ class Aligner:
                 (default: :obj:`"none"`)
 
         Raises:
-            ValueError: If the split has no link.
+            ValueError: If the split has no link, if :obj:`data` is another pair, or if :obj:`split`
+                is :obj:`"val"` and the model was trained on those links in the end.
         """
+        self._check(data)
+        if split == "val" and self._state["refitted"]:
+            raise ValueError(
+                "'split' cannot be 'val': the model was trained on the validation links in the "
+                "end; what it reached before is in result.json"
+            )
         anchors = data[ANCHOR_EDGE]
         links = anchors.edge_label_index[:, anchors[f"{split}_mask"]]
         if links.size(1) == 0:
@@ -234,7 +255,12 @@ class Aligner:
         return evaluate_alignment(z["source"], z["target"], links, candidates, csls_k, matching)
 
     def predict(self, data: HeteroData, target_precision: float | None = None) -> pd.DataFrame:
-        """Returns the alignment: seeds, and all pairs that are each other's nearest neighbour.
+        """Returns the alignment: known links (training and validation), and all other pairs that
+        are each other's nearest neighbour.
+
+        Confidence is learned on validation links, so it is the probability that a pair is right
+        given that at least one of its entities has a counterpart. For pairs of two entities
+        without any it is too high.
 
         Args:
             data (HeteroData): The pair that was fitted.
@@ -244,7 +270,7 @@ class Aligner:
 
         Returns:
             pandas.DataFrame: ``source``, ``target`` (URIs), ``confidence``, ``rank_margin``,
-            ``origin`` (:obj:`"seed"` or :obj:`"predicted"`), best first; the number of source
+            ``origin`` (:obj:`"known"` or :obj:`"predicted"`), best first; the number of source
             entities left out is in ``.attrs["abstained"]``.
 
         Raises:
@@ -252,25 +278,35 @@ class Aligner:
         """
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
-        part = self._state["alignment"] if self._state else self.embeddings
+        self._check(data)
+        if self._state["confidence_rule"] == "agreement":
+            logger.warning(
+                "too few validation links to learn confidence from: it is a rule, no probability"
+            )
+        part = self._state["alignment"]
         order = part["confidence"].argsort(descending=True, stable=True)
         if target_precision is not None:
             threshold = confidence_threshold(part["confidence"], target_precision)
             order = order[part["confidence"][order] >= threshold]
-        pairs = torch.cat([part["seeds"], part["pairs"][:, order]], dim=1)
-        num_seeds, num_pairs = part["seeds"].size(1), order.numel()
+        pairs = torch.cat([part["known"], part["pairs"][:, order]], dim=1)
+        num_known, num_pairs = part["known"].size(1), order.numel()
         uri_s, uri_t = data["source"].uri, data["target"].uri
         table = pd.DataFrame(
             {
                 "source": [uri_s[i] for i in pairs[0].tolist()],
                 "target": [uri_t[i] for i in pairs[1].tolist()],
-                "confidence": [1.0] * num_seeds + part["confidence"][order].tolist(),
-                "rank_margin": [float("nan")] * num_seeds + part["margin"][order].tolist(),
-                "origin": ["seed"] * num_seeds + ["predicted"] * num_pairs,
+                "confidence": [1.0] * num_known + part["confidence"][order].tolist(),
+                "rank_margin": [float("nan")] * num_known + part["margin"][order].tolist(),
+                "origin": ["known"] * num_known + ["predicted"] * num_pairs,
             }
         )
         table.attrs["abstained"] = data["source"].num_nodes - pairs[0].unique().numel()
         return table
+
+    def _check(self, data: HeteroData) -> None:
+        self.embeddings  # noqa: B018  # raises if there is none
+        if _fingerprint(data) != self._state["entities"]:
+            raise ValueError("'data' needs to be the pair that was fitted (its entities differ)")
 
     def save(self, folder: str | Path) -> None:
         """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`."""
@@ -299,12 +335,15 @@ class Aligner:
         return aligner
 
 
+def _fingerprint(data: HeteroData) -> str:
+    """Identifies the entities of a pair and their order."""
+    return fingerprint(*(data[side].uri for side in SIDES))
+
+
 def _both(module: AlignmentModule) -> tuple[Any, Any]:
     return module.embed("online"), module.embed("momentum")
 
 
-def _measure(module: AlignmentModule, links: Tensor) -> dict[str, Any] | None:
-    if links.size(1) == 0:
-        return None
+def _measure(module: AlignmentModule, links: Tensor) -> dict[str, Any]:
     out = module.embed()
     return evaluate_alignment(out["source"]["joint"], out["target"]["joint"], links)

@@ -32,8 +32,8 @@ class TrainingConfig:
             modalities.
         propagation_channels (int): Size of its random vectors.
         checkpoint_every (int): Epochs between two checkpoints to resume from.
-        accelerator (str): Passed to Lightning.
-        devices (int or str): Passed to Lightning.
+        accelerator (str): Passed to Lightning; :obj:`"auto"` is a CUDA device if there is one, else
+            the CPU. One device is used.
         precision (str): Passed to Lightning, such as :obj:`"bf16-mixed"`.
         tensorboard (bool): Log to TensorBoard, too.
     """
@@ -57,7 +57,6 @@ class TrainingConfig:
     propagation_channels: int = 256
     checkpoint_every: int = 5
     accelerator: str = "auto"
-    devices: int | str = "auto"
     precision: str = "32-true"
     tensorboard: bool = False
 
@@ -65,6 +64,14 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "round_every", "val_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"'{name}' needs to be at least 1 (got {getattr(self, name)})")
+        for name, choices in (
+            ("selection", ("last", "validation")),
+            ("encoder", ("online", "momentum")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"'{name}' needs to be one of {choices} (got '{getattr(self, name)}')"
+                )
         if self.patience > 0 and self.selection == "last":
             raise ValueError("'patience' needs 'selection' to be 'validation' (got 'last')")
         if self.patience < 0 or self.switch_epoch < 0:

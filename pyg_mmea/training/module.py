@@ -122,8 +122,7 @@ class AlignmentModule(LightningModule):
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
         """Weighs the views on the validation links and ranks all entities for each of them."""
         links = batch[0].t()
-        views = self.views()
-        self.view_weights = fit_view_weights(views, links)
+        views = self.weigh(links)
         joint = {side: weighted_joint(out, self.view_weights) for side, out in views.items()}
         ranks = torch.cat(
             link_ranks(joint["source"], joint["target"], links, candidates="all", csls_k=0)
@@ -133,6 +132,12 @@ class AlignmentModule(LightningModule):
         self.log("val/mrr", mean_reciprocal_rank(ranks), batch_size=size)
         for name, weight in self.view_weights.items():
             self.log(f"weight/{name}", weight, batch_size=size)
+
+    def weigh(self, links: Tensor) -> Embeddings:
+        """Learns the weights of the views from links held back, and returns the views."""
+        views = self.views()
+        self.view_weights = fit_view_weights(views, links.to(self.device))
+        return views
 
     def beliefs(self) -> tuple[Tensor, Tensor]:
         """Seed alignment and candidates :math:`(2, A)`, and how sure each is :math:`(A)`."""

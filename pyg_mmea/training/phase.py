@@ -30,10 +30,12 @@ class PhaseResult:
 
     Args:
         epochs (int): Epochs behind the weights that :obj:`module` now has.
+        selection (str): How they were selected, :obj:`"last"` or :obj:`"validation"`.
         seconds (float): Time spent training, validation and rounds of calibration included.
     """
 
     epochs: int
+    selection: str
     seconds: float
 
 
@@ -93,9 +95,12 @@ def run_phase(
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
         warnings.filterwarnings("ignore", message=".*Total length of `list`.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*Sparse.*")
         trainer = Trainer(
-            accelerator=config.accelerator,
-            devices=config.devices,
+            accelerator=_accelerator(config.accelerator),
+            devices=1,
             precision=config.precision,  # type: ignore[arg-type]
             max_epochs=module.epochs,
             callbacks=callbacks,
@@ -116,6 +121,9 @@ def run_phase(
     if trainer.interrupted:
         raise KeyboardInterrupt
     logger.info("%s: %d epochs in %.1f s", name, module.epochs, time.monotonic() - start)
+    # Lightning moves the module back to the CPU; what follows is as heavy as training was.
+    module.to(trainer.strategy.root_device)
+    module.setup("validate")
     reached = trainer.current_epoch
     if selects and best.exists():
         state = torch.load(best, map_location="cpu", weights_only=True)
@@ -123,7 +131,14 @@ def run_phase(
         module.on_load_checkpoint(state)
         reached = state["epoch"] + 1
     module.eval()
-    return PhaseResult(reached, timer.time_elapsed("train"))
+    return PhaseResult(reached, "validation" if selects else "last", timer.time_elapsed("train"))
+
+
+def _accelerator(name: str) -> str:
+    # Lightning's "auto" may be Apple's MPS, which has neither sparse matrices nor doubles.
+    if name == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return name
 
 
 @contextmanager

@@ -43,7 +43,10 @@ def test_a_label_is_accepted_after_sure_rounds_in_a_row(patience):
         "decision": "accept",
         "reason": "sure",
         "confidence": 0.95,
-        "ranks": {"image": 1.0, "momentum": 1.0},
+        "votes": {
+            "image": {"agrees": True, "rank": 1.0},
+            "momentum": {"agrees": True, "rank": 1.0},
+        },
     }
     assert play(pool, {A: 0.95}) == []  # nothing new
 
@@ -115,7 +118,7 @@ def test_enough_voters_need_to_agree(votes, min_votes, accepted):
     entries = play(pool, {A: 0.95}, {A: votes})
     assert used(pool) == ({A} if accepted else set())
     if accepted and None in votes:
-        assert entries[0]["ranks"]["momentum"] is None
+        assert entries[0]["votes"]["momentum"] == {"agrees": None, "rank": None}
 
 
 def rounds(num=12, seed=0):

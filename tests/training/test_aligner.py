@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -205,6 +206,44 @@ def test_without_calibration_all_seeds_train_in_the_end(pair: HeteroData, tmp_pa
     assert refit.result["num_pseudo_labels"] == 0
     assert refit.result["pseudo_label_precision"] is None
     assert set(pd.read_csv(tmp_path / "refit" / "metrics.csv")["phase"]) == {"select", "refit"}
+
+
+def test_validation_links_cannot_judge_a_model_they_trained(pair: HeteroData) -> None:
+    refit = _aligner(calibrate=False).fit(pair, quiet=True)
+    with pytest.raises(ValueError, match="trained on the validation links"):
+        refit.evaluate(pair, split="val")
+    assert _aligner(epochs=2, refit=False).fit(pair, quiet=True).evaluate(pair, split="val")
+
+
+def test_known_links_are_in_the_alignment(run: tuple[Aligner, Path], pair: HeteroData) -> None:
+    anchors = pair[ANCHOR_EDGE]
+    known = anchors.edge_label_index[:, ~anchors.test_mask].t().tolist()
+    table = run[0].predict(pair)
+    uris = {(pair["source"].uri[i], pair["target"].uri[j]) for i, j in known}
+    listed = table[table["origin"] == "known"]
+    assert set(zip(listed["source"], listed["target"], strict=True)) == uris
+    assert table["source"].is_unique
+    assert table["target"].is_unique
+
+
+def test_another_pair_is_refused(run: tuple[Aligner, Path], pair: HeteroData) -> None:
+    other = pair.clone()
+    other["source"].uri = [*other["source"].uri[1:], "new"]
+    for call in (run[0].evaluate, run[0].predict):
+        with pytest.raises(ValueError, match="the pair that was fitted"):
+            call(other)
+
+
+def test_an_encoder_that_is_handed_in_stays_as_it_is(pair: HeteroData) -> None:
+    encoder = GraphSAGE(16, 16, num_layers=1, out_channels=16)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    make = functools.partial(PCMEA, structure_encoder=encoder, channels=16)
+    config = TrainingConfig(epochs=2)
+    one, two = (
+        Aligner(model=make, calibrate=False, training=config).fit(pair, quiet=True) for _ in "ab"
+    )
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert torch.equal(one.embeddings["source"], two.embeddings["source"])
 
 
 def test_selection_on_validation_takes_the_best_epoch(pair: HeteroData, tmp_path: Path) -> None:

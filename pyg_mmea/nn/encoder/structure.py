@@ -1,5 +1,6 @@
 """Structure encoders: modules called as ``encoder(x, edge_index, edge_type)``."""
 
+import copy
 import inspect
 from collections.abc import Callable
 
@@ -208,7 +209,8 @@ def structure_encoder(
             :class:`GATEncoder`), :obj:`"GCN"`, :obj:`"GraphSAGE"`, :obj:`"GIN"` or
             :obj:`"EdgeCNN"` of :mod:`torch_geometric.nn.models`, the path of a class that takes
             :obj:`in_channels`, :obj:`hidden_channels`, :obj:`out_channels` and
-            :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`), or a module.
+            :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`), or a module,
+            of which the model gets a copy.
         channels (int): Size of the entity vectors.
         num_relations (int): Number of relations, inverse ones included.
         num_layers (int, optional): Number of layers. (default: :obj:`2`)
@@ -217,7 +219,7 @@ def structure_encoder(
         ValueError: If nothing matches.
     """
     if isinstance(query, torch.nn.Module):
-        return StructureEncoder(query)
+        return StructureEncoder(copy.deepcopy(query))  # two models do not share it
     choices: dict[str, Callable[..., torch.nn.Module]] = {
         "relation_reflection": lambda **_: RelationReflectionEncoder(
             channels, num_relations, num_layers, smooth_input=True

@@ -72,6 +72,11 @@ class PCMEA(AlignmentModel):
         missing: str = "zero",
     ) -> None:
         super().__init__(spec)
+        if propagate and missing != "zero":
+            raise ValueError(
+                f"'missing' needs to be 'zero' where modalities are propagated, which fills in "
+                f"what neighbors have (got '{missing}')"
+            )
         self.modalities = _choose(spec, modalities)
         self.propagate = propagate
         num_relations = 2 * spec.num_relations

@@ -196,7 +196,9 @@ def test_structure_encoder_by_name_path_and_object(query, expected):
     assert isinstance(encoder.encoder, expected)
     assert getattr(encoder.encoder, "num_layers", 1) == 1
     if isinstance(query, torch.nn.Module):
-        assert encoder.encoder is query
+        assert encoder.encoder is not query  # two models would share it
+        for one, other in zip(encoder.parameters(), query.parameters(), strict=True):
+            assert torch.equal(one, other)
     out = encoder(features(), *graph())
     assert out.size() == (NUM_NODES, encoder.out_channels)
 

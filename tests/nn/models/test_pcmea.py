@@ -210,8 +210,9 @@ def test_structure_encoder_of_ones_own(fake):
     encoder = GraphSAGE(8, 5, num_layers=1)
     before = copy.deepcopy(encoder.state_dict())
     model = make(fake, structure_encoder=encoder)
-    assert model.structure.encoder is encoder
-    assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
+    copied = model.structure.encoder
+    assert copied is not encoder  # a second model would go on where the first one ended
+    assert all(torch.equal(value, before[key]) for key, value in copied.state_dict().items())
     assert model.out_channels["structure"] == 5
     assert model(fake)["source"]["structure"].size() == (66, 5)
     model = make(fake, structure_encoder="GCN", num_layers=1)
@@ -280,3 +281,8 @@ def test_graphs_without_triples(fake):
         out = make(fake, **kwargs)(fake)
         total(out).backward()
         assert out["source"]["joint"].isfinite().all()
+
+
+def test_filling_in_goes_without_propagation_only(fake):
+    with pytest.raises(ValueError, match="'missing' needs to be 'zero'"):
+        make(fake, missing="renormalize", propagate=True)
