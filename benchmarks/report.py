@@ -28,8 +28,10 @@ directions with CSLS (k = 10), exact ranks, no one-to-one matching. A tenth of t
 back as validation links; it weighs the views and calibrates the confidence. Nothing is selected on
 test links: all runs share one set of defaults and use the last epoch. Without calibration the
 model is then trained again on all seeds, and both trainings count in the time. "all" ranks every
-entity of the other graph instead of the counterparts of the test links. Times are seconds of
-training on {threads} CPU threads ({machine}), memory is peak resident memory of the process.
+entity of the other graph instead of the counterparts of the test links. The precision of
+pseudo-labels is taken over pairs of which at least one entity has a known link. Times are seconds
+of training with {threads} CPU thread(s) a run on {machine}, other runs beside it, so they are upper
+bounds; memory is peak resident memory of the process. Commits: {commits}.
 """
 
 
@@ -116,8 +118,9 @@ def fill(path: Path, text: str) -> None:
 
 def main() -> None:
     results = load()
-    some = next(run for runs_of in results.values() for runs in runs_of.values() for run in runs)
-    lines = [INTRO.format(**some["environment"])]
+    every = [run for runs_of in results.values() for runs in runs_of.values() for run in runs]
+    commits = ", ".join(sorted({str(run["git"])[:10] for run in every}))
+    lines = [INTRO.format(**every[0]["environment"], commits=commits)]
     order = ["supervised", "calibrated", "gat", *sorted(results)]
     for setting in dict.fromkeys(name for name in order if name in results):
         config = (HERE / "configs" / f"{setting}.yaml").read_text(encoding="utf-8")

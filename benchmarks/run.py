@@ -51,8 +51,9 @@ def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
     subprocess.run(call, check=True)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     result["setting"] = setting
+    root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
     shown = [
-        argument.replace(os.environ.get("PYG_MMEA_DATA", "../shared/data"), "$PYG_MMEA_DATA")
+        argument.replace(str(HERE), HERE.name).replace(root, "$PYG_MMEA_DATA")
         for argument in arguments
     ]
     result["command"] = " ".join(["pyg-mmea", *shown])
