@@ -141,7 +141,8 @@ class Aligner:
         if val_links.size(1) > 0:
             module.weigh(val_links)
             val = _measure(module, val_links)
-        candidates, votes = self.calibrator.examine(*_both(module), train_links.to(module.device))
+        both = module.embed("online"), module.embed("momentum")
+        candidates, votes = self.calibrator.examine(*both, train_links.to(module.device))
         info = self.calibrator.confidence.fit(candidates, votes, val_links.to(module.device))
         all_links = torch.cat([train_links, val_links], dim=1)
         refits = val is not None and config.refit and not self.calibrate
@@ -153,10 +154,12 @@ class Aligner:
                 "refit", folder, module, all_links, val_links[:, :0], config, None, quiet
             )
             run.epochs, run.seconds = again.epochs, run.seconds + again.seconds
+            both = module.embed("online"), module.embed("momentum")
         # Validation links are known to whoever asks for the alignment, so they are not proposed.
-        candidates, votes = self.calibrator.examine(*_both(module), all_links.to(module.device))
+        candidates, votes = self.calibrator.examine(*both, all_links.to(module.device))
+        final = both[0] if config.encoder == "online" else both[1]
         self._state = {
-            "embeddings": {side: out["joint"].cpu() for side, out in module.embed().items()},
+            "embeddings": {side: out["joint"].cpu() for side, out in final.items()},
             "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
             "view_weights": module.view_weights,
             "confidence": self.calibrator.confidence.state_dict(),
@@ -338,10 +341,6 @@ class Aligner:
 def _fingerprint(data: HeteroData) -> str:
     """Identifies the entities of a pair and their order."""
     return fingerprint(*(data[side].uri for side in SIDES))
-
-
-def _both(module: AlignmentModule) -> tuple[Any, Any]:
-    return module.embed("online"), module.embed("momentum")
 
 
 def _measure(module: AlignmentModule, links: Tensor) -> dict[str, Any]:

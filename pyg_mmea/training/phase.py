@@ -118,8 +118,6 @@ def run_phase(
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     logger.info("%s: %d epochs in %.1f s", name, module.epochs, time.monotonic() - start)
     # Lightning moves the module back to the CPU; what follows is as heavy as training was.
     module.to(trainer.strategy.root_device)
