@@ -27,14 +27,14 @@ class PCMEAObjective(torch.nn.Module):
         \lambda \sum_m I(\mathbf{h}^m; \mathbf{z}) + \mathcal{L}_{\mathrm{MoCo}}
 
     * :math:`\mathcal{L}_{\mathrm{soft}}` (ours): the joint embedding of all links of the batch
-      against negatives sampled from all entities,
+      against negatives from all entities,
       :class:`~pyg_mmea.loss.SampledSoftmaxLoss`;
     * :math:`\mathcal{L}^m_{\mathrm{ICL}}`: :class:`~pyg_mmea.loss.InfoNCELoss` of each modality
       and of the joint embedding, on :obj:`contrast_size` links of the batch;
     * :math:`\mathcal{L}^m_{\mathrm{KL}}`: :class:`~pyg_mmea.loss.AlignmentKLLoss` of each
       modality against the joint embedding, on the same links;
     * :math:`I`: :class:`~pyg_mmea.loss.MutualInformationLoss`, whose critics are parameters of
-      this module, over all entities of both graphs;
+      this module, over all entities that were embedded;
     * :math:`\mathcal{L}_{\mathrm{MoCo}}`: :class:`~pyg_mmea.loss.MomentumContrastLoss`, where
       embeddings of the momentum encoder are given.
 
@@ -44,7 +44,6 @@ class PCMEAObjective(torch.nn.Module):
 
     Args:
         channels (dict[str, int]): Size of the embedding of each modality and of :obj:`"joint"`.
-        num_negatives (int): Entities of each graph sampled as negatives. (default: :obj:`2000`)
         contrast_size (int): Links that the terms quadratic in their number use.
             (default: :obj:`512`)
         temperature (float): Of the sampled softmax. (default: :obj:`0.05`)
@@ -63,7 +62,6 @@ class PCMEAObjective(torch.nn.Module):
     def __init__(
         self,
         channels: Mapping[str, int],
-        num_negatives: int = 2000,
         contrast_size: int = 512,
         temperature: float = 0.05,
         contrast_temperature: float = 0.1,
@@ -78,7 +76,6 @@ class PCMEAObjective(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = [name for name in channels if name != "joint"]
-        self.num_negatives = num_negatives
         self.contrast_size = contrast_size
         self.soft_weight = soft_weight
         self.contrast_weight = contrast_weight
@@ -105,15 +102,19 @@ class PCMEAObjective(torch.nn.Module):
         out: Embeddings,
         links: Tensor,
         weight: Tensor | None = None,
+        negatives: Mapping[str, Tensor] | None = None,
         momentum: Embeddings | None = None,
     ) -> dict[str, Tensor]:
         """Computes the weighted terms; their sum is the loss.
 
         Args:
             out (dict): What the model returns.
-            links (torch.Tensor): Source and target ids of the batch :math:`(2, B)`.
+            links (torch.Tensor): Rows of :obj:`out` that are the ends of the batch's links
+                :math:`(2, B)`.
             weight (torch.Tensor, optional): Weight of each link :math:`(B)`.
                 (default: :obj:`None`)
+            negatives (dict, optional): Rows of each side that the sampled softmax contrasts with.
+                (default: :obj:`None`, which means all)
             momentum (dict, optional): What the momentum encoder returns. (default: :obj:`None`)
 
         Returns:
@@ -122,7 +123,9 @@ class PCMEAObjective(torch.nn.Module):
         joint_s, joint_t = out["source"]["joint"], out["target"]["joint"]
         terms: dict[str, Tensor] = {}
         if self.soft_weight > 0:
-            terms["soft"] = self.soft_weight * self._soft(joint_s, joint_t, links, weight)
+            terms["soft"] = self.soft_weight * self._soft(
+                joint_s, joint_t, links, weight, negatives
+            )
 
         chosen = torch.randperm(links.size(1), device=links.device)[: self.contrast_size]
         few = links[:, chosen]  # [2, b]
@@ -153,12 +156,17 @@ class PCMEAObjective(torch.nn.Module):
         return terms
 
     def _soft(
-        self, joint_s: Tensor, joint_t: Tensor, links: Tensor, weight: Tensor | None
+        self,
+        joint_s: Tensor,
+        joint_t: Tensor,
+        links: Tensor,
+        weight: Tensor | None,
+        negatives: Mapping[str, Tensor] | None,
     ) -> Tensor:
-        sample = [
-            torch.randperm(z.size(0), device=z.device)[: self.num_negatives]
-            for z in (joint_s, joint_t)
-        ]
+        if negatives is None:
+            sample = [torch.arange(z.size(0), device=z.device) for z in (joint_s, joint_t)]
+        else:
+            sample = [negatives["source"], negatives["target"]]
         return self.soft(
             joint_s[links[0]],
             joint_t[links[1]],

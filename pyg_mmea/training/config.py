@@ -13,7 +13,8 @@ class TrainingConfig:
         lr (float): Learning rate at the start.
         lr_end (float): Fraction of it at the end; between the two it falls as a cosine.
         weight_decay (float): Weight decay of AdamW, except for the learned loss weights.
-        batch_size (int): Links a step. Every step embeds both graphs in full.
+        batch_size (int): Links a step. Every step passes messages over both graphs in full.
+        num_negatives (int): Entities of each graph sampled as negatives of a step.
         momentum (float): Coefficient of the momentum encoder, updated after every step. The paper
             has 0.999 and many more steps.
         switch_epoch (int): Epoch at which calibration and momentum contrast begin.
@@ -43,6 +44,7 @@ class TrainingConfig:
     lr_end: float = 0.5
     weight_decay: float = 0.0
     batch_size: int = 5000
+    num_negatives: int = 2000
     momentum: float = 0.98
     switch_epoch: int = 30
     round_every: int = 6

@@ -22,12 +22,14 @@ from pyg_mmea.typing import SIDES
 
 
 class AlignmentModule(LightningModule):
-    """Trains a model on a pair of graphs, both of which are embedded in full at every step.
+    """Trains a model on a pair of graphs. Every step passes messages over both of them in full,
+    and embeds the ends of its links and a sample of negatives.
 
     Args:
         model (AlignmentModel): The model.
-        objective (torch.nn.Module): Called as ``objective(out, links, momentum=...)``, returns
-            the terms of the loss by name. Its parameters are trained, too.
+        objective (torch.nn.Module): Called as
+            ``objective(out, links, negatives=..., momentum=...)``, returns the terms of the loss
+            by name. Its parameters are trained, too.
         data (HeteroData): The pair; its links are not read.
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`, which the propagation starts
             from.
@@ -102,9 +104,10 @@ class AlignmentModule(LightningModule):
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """Computes the loss of one batch of links."""
-        links = batch[0].t()  # [2, B]
-        momentum = self.momentum(self.pair) if self.has_switched else None
-        terms = self.objective(self.model(self.pair), links, momentum=momentum)
+        nodes, links, negatives = self._localize(batch[0].t())
+        momentum = self.momentum(self.pair, nodes) if self.has_switched else None
+        out = self.model(self.pair, nodes)
+        terms = self.objective(out, links, negatives=negatives, momentum=momentum)
         for name, term in terms.items():
             if not bool(torch.isfinite(term)):
                 raise FloatingPointError(f"loss term '{name}' is {float(term)}")
@@ -114,6 +117,20 @@ class AlignmentModule(LightningModule):
             "loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=links.size(1)
         )
         return loss
+
+    def _localize(
+        self, links: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """Samples negatives; returns the entities to embed for them and the links :math:`(2, B)`,
+        then the rows of both among these."""
+        nodes, rows, negatives = {}, [], {}
+        for side, ends in zip(SIDES, links, strict=True):
+            num_nodes = self.pair[side].num_nodes
+            sample = torch.randperm(num_nodes, device=ends.device)[: self.config.num_negatives]
+            nodes[side], local = torch.unique(torch.cat([ends, sample]), return_inverse=True)
+            rows.append(local[: ends.numel()])
+            negatives[side] = local[ends.numel() :]
+        return nodes, torch.stack(rows), negatives
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Lets the momentum encoder follow, after every step."""

@@ -14,7 +14,7 @@ def quick() -> list[str]:
         "--data=FakeMMKG",
         "--model.channels=16",
         "--model.modality_channels=16",
-        "--objective.num_negatives=20",
+        "--training.num_negatives=20",
         "--epochs=4",
         "--training.switch_epoch=1",
         "--training.round_every=1",

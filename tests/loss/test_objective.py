@@ -96,22 +96,30 @@ def test_weights_of_links():
 
 def test_samples_are_as_large_as_asked_for():
     out = embeddings()
-    objective = PCMEAObjective(
-        CHANNELS, num_negatives=2, contrast_size=3, **{**UNIT, "mi_weight": 0.0}
-    )
+    objective = PCMEAObjective(CHANNELS, contrast_size=3, **{**UNIT, "mi_weight": 0.0})
     terms = objective(out, LINKS)
     (terms["contrast"] + terms["kl"]).backward()
     assert (out["source"]["image"].grad.abs().sum(dim=1) > 0).sum() == 3
     out["source"]["joint"].grad = None
-    terms = objective(out, LINKS[:, :1])
+    negatives = {"source": torch.tensor([4, 5]), "target": torch.tensor([0])}
+    terms = objective(out, LINKS[:, :1], negatives=negatives)
     terms["soft"].backward()
-    # The link's source, and two sampled ones unless the source is one of them.
-    assert 2 <= (out["source"]["joint"].grad.abs().sum(dim=1) > 0).sum() <= 3
+    touched = out["source"]["joint"].grad.abs().sum(dim=1).nonzero().view(-1)
+    assert touched.tolist() == sorted({int(LINKS[0, 0]), 4, 5})
+
+
+def test_all_entities_are_negatives_by_default():
+    out = embeddings()
+    objective = PCMEAObjective(CHANNELS, **UNIT)
+    sizes = {side: part["joint"].size(0) for side, part in out.items()}
+    negatives = {side: torch.arange(size) for side, size in sizes.items()}
+    expected = objective(out, LINKS, negatives=negatives)["soft"]
+    assert torch.equal(objective(out, LINKS)["soft"], expected)
 
 
 def test_same_seed_same_terms():
     out, momentum = embeddings(), embeddings()
-    objective = PCMEAObjective(CHANNELS, num_negatives=3, contrast_size=3, **UNIT)
+    objective = PCMEAObjective(CHANNELS, contrast_size=3, **UNIT)
 
     def run(seed):
         torch.manual_seed(seed)

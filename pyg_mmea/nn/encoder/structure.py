@@ -135,15 +135,17 @@ class RelationReflectionEncoder(torch.nn.Module):
             torch.nn.init.xavier_uniform_(self.proxy)
             self.gate.reset_parameters()
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
-        """Embeds all entities."""
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_type: Tensor, nodes: Tensor | None = None
+    ) -> Tensor:
+        """Embeds all entities, or only :obj:`nodes`."""
         if self.smooth_input:
             graph = message_graph(edge_index, edge_type, x.size(0), self.num_relations)
             x = torch.tanh(spmm(graph.neighbors, graph.mean.to(x.dtype), x))
         hops = [x]
         for conv in self.convs:
             hops.append(conv(hops[-1], self.relation, edge_index, edge_type))
-        out = torch.cat(hops, dim=1)  # [N, (L + 1) D]
+        out = torch.cat([take(hop, nodes) for hop in hops], dim=1)  # [N, (L + 1) D]
         if self.num_proxies == 0:
             return out
         score = unit_rows(out) @ unit_rows(self.proxy).t()  # [N, P]
@@ -160,7 +162,8 @@ class RelationReflectionEncoder(torch.nn.Module):
 
 class StructureEncoder(torch.nn.Module):
     """Calls any encoder as ``encoder(x, edge_index, edge_type)``, or without the edge types where
-    it has no argument of that name.
+    it has no argument of that name. The rows of :obj:`nodes` are taken by the encoder itself if it
+    can, else from its output.
 
     Args:
         encoder (torch.nn.Module): A module such as :class:`torch_geometric.nn.GraphSAGE` or
@@ -178,18 +181,28 @@ class StructureEncoder(torch.nn.Module):
             )
         self.encoder = encoder
         self.out_channels: int = encoder.out_channels  # type: ignore[assignment]
-        self.uses_edge_type = "edge_type" in _argument_names(encoder)
+        names = _argument_names(encoder)
+        self.uses_edge_type = "edge_type" in names
+        self.uses_nodes = "nodes" in names
 
     def reset_parameters(self) -> None:
         """Resets all learnable parameters, if the encoder can."""
         if hasattr(self.encoder, "reset_parameters"):
             self.encoder.reset_parameters()  # type: ignore[operator]
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
-        """Embeds all entities."""
-        if self.uses_edge_type:
-            return self.encoder(x, edge_index, edge_type=edge_type)
-        return self.encoder(x, edge_index)
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_type: Tensor, nodes: Tensor | None = None
+    ) -> Tensor:
+        """Embeds all entities, or only :obj:`nodes`."""
+        kwargs = {"edge_type": edge_type} if self.uses_edge_type else {}
+        if self.uses_nodes:
+            return self.encoder(x, edge_index, **kwargs, nodes=nodes)
+        return take(self.encoder(x, edge_index, **kwargs), nodes)
+
+
+def take(x: Tensor, nodes: Tensor | None) -> Tensor:
+    """Returns the rows of some nodes, all where :obj:`nodes` is :obj:`None`."""
+    return x if nodes is None else x.index_select(0, nodes)
 
 
 def _argument_names(encoder: torch.nn.Module) -> list[str]:

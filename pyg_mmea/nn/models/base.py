@@ -1,6 +1,7 @@
 """What all alignment models share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -77,8 +78,15 @@ class AlignmentModel(torch.nn.Module, ABC):
         """Size of the embedding of each modality and of :obj:`"joint"`."""
 
     @abstractmethod
-    def forward(self, data: HeteroData) -> Embeddings:
-        """Returns ``{'source': {modality: [N_s, D], 'joint': [N_s, D]}, 'target': ...}``."""
+    def forward(self, data: HeteroData, nodes: Mapping[str, Tensor] | None = None) -> Embeddings:
+        """Returns ``{'source': {modality: [N_s, D], 'joint': [N_s, D]}, 'target': ...}``.
+
+        Args:
+            data (HeteroData): The pair.
+            nodes (dict, optional): For each side the entities to embed, whose rows then make up
+                the output: a step of training needs those of its links and negatives only.
+                (default: :obj:`None`, which means all)
+        """
 
     def edges(self, data: HeteroData, side: str) -> tuple[Tensor, Tensor]:
         """Returns edge indices and joint relation ids of one graph, inverse edges included."""

@@ -1,6 +1,6 @@
 """PCMEA."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch_geometric.data.storage import NodeStorage
 
 from pyg_mmea.nn.attention import BagTextCrossAttention
 from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
-from pyg_mmea.nn.encoder.structure import RelationReflectionEncoder
+from pyg_mmea.nn.encoder.structure import RelationReflectionEncoder, take
 from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_encoder
 from pyg_mmea.nn.fusion import WeightedConcat
 from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
@@ -128,23 +128,25 @@ class PCMEA(AlignmentModel):
     def out_channels(self) -> dict[str, int]:
         return {**self._sizes, "joint": self.fusion.out_channels}
 
-    def forward(self, data: HeteroData) -> Embeddings:
-        """Embeds the entities of both graphs."""
-        return {side: self._embed(data, side) for side in SIDES}
+    def forward(self, data: HeteroData, nodes: Mapping[str, Tensor] | None = None) -> Embeddings:
+        """Embeds the entities of both graphs; see
+        :meth:`AlignmentModel.forward <pyg_mmea.nn.AlignmentModel.forward>`."""
+        return {side: self._embed(data, side, nodes and nodes[side]) for side in SIDES}
 
-    def _embed(self, data: HeteroData, side: str) -> dict[str, Tensor]:
+    def _embed(self, data: HeteroData, side: str, nodes: Tensor | None) -> dict[str, Tensor]:
         edges = self.edges(data, side)
         out: dict[str, Tensor] = {}
         masks: dict[str, Tensor] = {}
         for name in self._sizes:
             if name == Modality.STRUCTURE:
-                out[name] = self.dropout(self.structure(self._vectors(data, side), *edges))
+                out[name] = self.dropout(self.structure(self._vectors(data, side), *edges, nodes))
                 continue
             x = self._encode(data[side], name)
             if self.propagate:
-                x = self.propagation[name](torch.tanh(x), *edges)
+                x = self.propagation[name](torch.tanh(x), *edges, nodes)
             else:
-                masks[name] = data[side][f"{name}_mask"]
+                x = take(x, nodes)
+                masks[name] = take(data[side][f"{name}_mask"], nodes)
             out[name] = self.dropout(x)
         out["joint"] = self.fusion(out, masks)
         return out

@@ -19,7 +19,7 @@ class Degree(AlignmentModel):
     def out_channels(self):
         return {"joint": 1}
 
-    def forward(self, data):
+    def forward(self, data, nodes=None):
         out = {}
         for side in ("source", "target"):
             (_, dst), edge_type = self.edges(data, side)

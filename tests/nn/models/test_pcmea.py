@@ -221,6 +221,17 @@ def test_structure_encoder_of_ones_own(fake):
     assert model.entity["source"].grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("structure_encoder", ["relation_reflection", "gat", "GCN"])
+@pytest.mark.parametrize("propagate", [True, False])
+def test_embeds_only_the_entities_asked_for(fake, structure_encoder, propagate):
+    model = make(fake, structure_encoder=structure_encoder, propagate=propagate).eval()
+    nodes = {"source": torch.tensor([5, 0, 5]), "target": torch.tensor([60])}
+    some, full = model(fake, nodes), model(fake)
+    for side in SIDES:
+        for name, x in some[side].items():
+            assert torch.allclose(x, full[side][name][nodes[side]], atol=1e-6), name
+
+
 def test_dropout_acts_in_training_only(fake):
     model = make(fake, dropout=0.5)
     out = model(fake)["source"]["image"]
