@@ -1,11 +1,18 @@
 """Pseudo-labels: proposing, voting, confidence, selection and the record of it."""
 
-from pyg_mmea.calibration.calibrator import Calibrator
+from pyg_mmea.calibration.calibrator import Calibrator, Threshold
 from pyg_mmea.calibration.confidence import VoteConfidence
 from pyg_mmea.calibration.fusion import fit_view_weights, weighted_joint
-from pyg_mmea.calibration.ledger import Ledger
-from pyg_mmea.calibration.pool import PseudoLabelPool, confidence_threshold
-from pyg_mmea.calibration.propose import Candidates, MutualNearestProposer, Proposer
+from pyg_mmea.calibration.ledger import Ledger, decided_by_hand, in_force, replay
+from pyg_mmea.calibration.pool import PseudoLabelPool
+from pyg_mmea.calibration.propose import (
+    Candidates,
+    MutualNearestProposer,
+    Proposer,
+    SinkhornProposer,
+)
+from pyg_mmea.calibration.select import expected_threshold, precision_threshold
+from pyg_mmea.calibration.similarity import SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
 
 __all__ = [
@@ -15,10 +22,17 @@ __all__ = [
     "MutualNearestProposer",
     "Proposer",
     "PseudoLabelPool",
+    "SinkhornProposer",
+    "SparseSimilarity",
+    "Threshold",
     "VoteConfidence",
     "Votes",
     "collect_votes",
-    "confidence_threshold",
+    "decided_by_hand",
+    "expected_threshold",
     "fit_view_weights",
+    "in_force",
+    "precision_threshold",
+    "replay",
     "weighted_joint",
 ]

@@ -1,14 +1,33 @@
 """One round of calibration: propose, vote, weigh, select."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from pyg_mmea.calibration.confidence import VoteConfidence
 from pyg_mmea.calibration.pool import PseudoLabelPool
-from pyg_mmea.calibration.propose import Candidates, MutualNearestProposer, Proposer
-from pyg_mmea.calibration.vote import Embeddings, Votes, collect_votes
+from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
+from pyg_mmea.calibration.select import expected_threshold, precision_threshold
+from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity, contains
+from pyg_mmea.calibration.vote import Votes, collect_votes
+
+
+class Threshold(NamedTuple):
+    """The least confidence that is enough, and why.
+
+    Attributes:
+        value (float): The threshold; infinity selects nothing.
+        rule (str): :obj:`"conformal selection"`, see
+            :func:`~pyg_mmea.calibration.precision_threshold`. Where that selects nothing, for want
+            of cases, :obj:`"expected precision"`, see
+            :func:`~pyg_mmea.calibration.expected_threshold`: an estimate, no promise. Where
+            nothing was learned, :obj:`"unanimity"`: all voters need to rank a pair first.
+    """
+
+    value: float
+    rule: str
 
 
 class Calibrator:
@@ -16,17 +35,19 @@ class Calibrator:
 
     Each step is an object of its own and can be replaced: :obj:`proposer` finds candidates among
     the entities that no training link names, :func:`~pyg_mmea.calibration.collect_votes` asks
-    modalities and momentum encoder, :obj:`confidence` combines the votes, :obj:`pool` decides.
-    The only hidden links that any of them sees is the calibration set that the caller hands to
-    :meth:`round`.
+    modalities and momentum encoder, :obj:`confidence` combines the votes,
+    :func:`~pyg_mmea.calibration.precision_threshold` turns the precision asked for into a
+    threshold, :obj:`pool` decides. The only hidden links that any of them sees is the calibration
+    set that the caller hands to :meth:`round`.
 
     Args:
         proposer (Proposer, optional): By default
-            :class:`~pyg_mmea.calibration.MutualNearestProposer`. (default: :obj:`None`)
+            :class:`~pyg_mmea.calibration.SinkhornProposer`. (default: :obj:`None`)
         confidence (VoteConfidence, optional): By default
             :class:`~pyg_mmea.calibration.VoteConfidence`. (default: :obj:`None`)
         pool (PseudoLabelPool, optional): By default
             :class:`~pyg_mmea.calibration.PseudoLabelPool`. (default: :obj:`None`)
+        precision (float): Precision asked of pseudo-labels. (default: :obj:`0.95`)
         vote_rank (int): Largest rank that counts as agreement of a modality.
             (default: :obj:`10`)
     """
@@ -36,12 +57,17 @@ class Calibrator:
         proposer: Proposer | None = None,
         confidence: VoteConfidence | None = None,
         pool: PseudoLabelPool | None = None,
+        precision: float = 0.95,
         vote_rank: int = 10,
     ) -> None:
-        self.proposer = proposer or MutualNearestProposer()
+        if not 0 <= precision <= 1:
+            raise ValueError(f"'precision' needs to be in [0, 1] (got {precision})")
+        self.proposer = proposer or SinkhornProposer()
         self.confidence = confidence or VoteConfidence()
         self.pool = pool or PseudoLabelPool()
+        self.precision = precision
         self.vote_rank = vote_rank
+        self.rejected = torch.empty(2, 0, dtype=torch.long)  # pairs that people said are wrong
 
     def reset(self) -> None:
         """Forgets all pairs and all that was learned of confidence."""
@@ -77,25 +103,59 @@ class Calibrator:
             list[dict]: Ledger entries; the first one sums up the round.
         """
         candidates, votes = self.examine(online, momentum, train_links)
-        info = self.confidence.fit(candidates, votes, calibration_links)
-        entries = self.pool.update(candidates, votes, self.confidence(candidates, votes))
+        survivors = self.pool.survivors(candidates, votes)
+        info = self.confidence.fit(candidates, votes, calibration_links, survivors)
+        confidence = self.confidence(candidates, votes)
+        threshold = self.threshold(confidence[survivors], self.precision)
+        entries = self.pool.update(candidates, votes, confidence, threshold.value)
         summary = {
             "decision": "round",
             "num_candidates": candidates.pairs.size(1),
+            "num_survivors": int(survivors.sum()),
             "num_used": self.pool.pairs.size(1),
+            "threshold": threshold.value if math.isfinite(threshold.value) else None,
+            "selection": threshold.rule,
             **info,
         }
-        return [summary, *entries]
+        return [summary, *(self._explain(entry, train_links) for entry in entries)]
+
+    def _explain(self, entry: dict[str, Any], train_links: Tensor) -> dict[str, Any]:
+        """Says why a pair is no longer proposed, where people decided that."""
+        if "confidence" in entry:
+            return entry
+        pair = torch.tensor(entry["pair"]).view(2, 1)
+        if bool(contains(self.rejected, pair)):
+            return {**entry, "reason": "rejected by hand"}
+        if bool(contains(train_links.cpu(), pair)):
+            return {**entry, "reason": "became a seed"}
+        return entry
+
+    def threshold(self, confidence: Tensor, precision: float) -> Threshold:
+        """Finds the confidence above which candidates have a precision.
+
+        Args:
+            confidence (torch.Tensor): Confidence of all candidates that are eligible
+                :math:`(P)`.
+            precision (float): The precision asked for.
+        """
+        held, right = self.confidence.cases
+        value = precision_threshold(confidence, held, right, precision)
+        if math.isfinite(value):
+            return Threshold(value, "conformal selection")
+        if self.confidence.rule == "agreement":
+            return Threshold(1.0, "unanimity")
+        return Threshold(expected_threshold(confidence, precision), "expected precision")
 
     def examine(
         self, online: Embeddings, momentum: Embeddings | None, train_links: Tensor
     ) -> tuple[Candidates, Votes]:
-        """Returns candidates and their votes; changes nothing."""
+        """Returns candidates, of which none is in :obj:`rejected`, and their votes; changes
+        nothing."""
         z_s, z_t = online["source"]["joint"], online["target"]["joint"]
         free_s, free_t = _free(z_s, train_links[0]), _free(z_t, train_links[1])
-        candidates = self.proposer(z_s, z_t, free_s, free_t)
-        votes = collect_votes(candidates, online, momentum, free_s, free_t, self.vote_rank)
-        return candidates, votes
+        similarity = SparseSimilarity.build(online, momentum, free_s, free_t, self.rejected)
+        candidates = self.proposer(similarity)
+        return candidates, collect_votes(similarity, candidates, self.vote_rank)
 
 
 def _free(z: Tensor, taken: Tensor) -> Tensor:

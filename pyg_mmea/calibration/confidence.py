@@ -5,34 +5,44 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from pyg_mmea.calibration.propose import Candidates
+from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.calibration.vote import Votes
 
-_MIN_CASES = 5  # right and wrong cases each, below which a regression says nothing
+_NUM_FOLDS = 5
 
 
 class VoteConfidence:
-    """Combines score, margin and votes into one probability by logistic regression (Platt
-    scaling over several inputs), fitted on candidates whose truth a calibration set tells.
+    r"""Combines score, margins, ranks and probabilities into one probability by logistic
+    regression, fitted on candidates whose truth a calibration set tells.
 
     Validation links are such a set: they are hidden from training, so that their entities are
-    proposed in the same way as all others. A round with too few cases on either side leaves what an
-    earlier one taught in force. Where nothing was learned, the confidence is a rule and no
-    probability: one if all voters agree, else half the share that does.
+    proposed in the same way as all others. Targets are smoothed as in `"Probabilistic Outputs for
+    Support Vector Machines and Comparisons to Regularized Likelihood Methods"
+    <https://www.researchgate.net/publication/2594015>`_ (Platt, 1999), so that cases that are few,
+    or all right, make nothing certain: of :math:`N_+` right and :math:`N_-` wrong ones, a right one
+    counts as :math:`(N_+ + 1) / (N_+ + 2)` right and a wrong one as :math:`1 / (N_- + 2)`.
+
+    A round with too few cases leaves what an earlier one taught in force. Where nothing was
+    learned, confidence is a rule and no probability: one if all voters rank the pair first, else
+    half the share that agrees.
 
     Args:
-        min_cases (int): Right and wrong cases needed, each. (default: :obj:`5`)
+        min_cases (int): Cases needed. (default: :obj:`20`)
     """
 
-    def __init__(self, min_cases: int = _MIN_CASES) -> None:
+    def __init__(self, min_cases: int = 20) -> None:
         self.min_cases = min_cases
-        self._weights: dict[str, Tensor] = {}
+        self._state: dict[str, Tensor] = {}
 
     def fit(
-        self, candidates: Candidates, votes: Votes, calibration_links: Tensor
+        self,
+        candidates: Candidates,
+        votes: Votes,
+        calibration_links: Tensor,
+        eligible: Tensor | None = None,
     ) -> dict[str, Any]:
         """Learns from the candidates that share an entity with a calibration link.
 
@@ -41,48 +51,72 @@ class VoteConfidence:
             votes (Votes): Their evidence.
             calibration_links (torch.Tensor): Links that no encoder was trained on
                 :math:`(2, C)`.
+            eligible (torch.Tensor, optional): Which candidates a threshold is asked for, so that
+                :obj:`cases` need to be like them :math:`(P)`.
+                (default: :obj:`None`, which means all)
 
         Returns:
             dict: The rule in force and the numbers of right and wrong cases.
         """
-        candidates = Candidates(*(x.cpu() for x in candidates))
-        votes = Votes(votes.voters, *(x.cpu() for x in votes[1:]))
-        judged, right = judge(candidates.pairs, calibration_links.cpu())
+        judged, right = judge(candidates.pairs.cpu(), calibration_links.cpu())
+        right = right[judged]
         num_right = int(right.sum())
-        num_wrong = int(judged.sum()) - num_right
-        info = {"num_right": num_right, "num_wrong": num_wrong}
-        if min(num_right, num_wrong) < self.min_cases:
-            return {"rule": self.rule, **info}
-        inputs = _inputs(candidates, votes)
-        scaler = StandardScaler().fit(inputs)
-        chosen = scaler.transform(inputs[judged.cpu().numpy()])
-        model = LogisticRegression().fit(chosen, right[judged].cpu().numpy())
-        weight = model.coef_[0] / scaler.scale_
-        bias = model.intercept_[0] - weight @ scaler.mean_
-        self._weights = {"weight": torch.from_numpy(weight), "bias": torch.tensor(bias)}
-        return {"rule": self.rule, **info}
+        num_wrong = right.numel() - num_right
+        if right.numel() >= max(self.min_cases, _NUM_FOLDS):
+            inputs = _inputs(candidates, votes)
+            shift, scale = inputs.mean(axis=0), inputs.std(axis=0)
+            scale[scale == 0] = 1.0
+            cases = (inputs[judged.numpy()] - shift) / scale
+            smooth = torch.where(right, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))
+            target = smooth.numpy()
+            held = np.empty(len(cases))
+            order = cases[:, 0].argsort(kind="stable")  # every fold spans all scores
+            for fold in range(_NUM_FOLDS):
+                rest = np.delete(order, np.s_[fold::_NUM_FOLDS])
+                weight, bias = _regress(cases[rest], target[rest])
+                held[order[fold::_NUM_FOLDS]] = cases[order[fold::_NUM_FOLDS]] @ weight + bias
+            weight, bias = _regress(cases, target)
+            weight = weight / scale
+            alike = slice(None) if eligible is None else eligible.cpu()[judged]
+            self._state = {
+                "weight": torch.from_numpy(weight),
+                "bias": torch.tensor(bias - weight @ shift),
+                "held": torch.from_numpy(held).sigmoid()[alike],
+                "right": right[alike],
+            }
+        return {"rule": self.rule, "num_right": num_right, "num_wrong": num_wrong}
 
     @property
     def rule(self) -> str:
         """What confidence stands for: a fitted probability or agreement."""
-        return "logistic regression" if self._weights else "agreement"
+        return "logistic regression" if self._state else "agreement"
+
+    @property
+    def cases(self) -> tuple[Tensor, Tensor]:
+        """Of each eligible candidate that was learned from, the confidence by a regression that did
+        not see it, and whether it is right :math:`(C)`; empty where nothing was learned."""
+        if not self._state:
+            return torch.empty(0, dtype=torch.double), torch.empty(0, dtype=torch.bool)
+        return self._state["held"], self._state["right"]
 
     def __call__(self, candidates: Candidates, votes: Votes) -> Tensor:
         """Returns a confidence in [0, 1] for each candidate :math:`(P)`."""
-        if not self._weights:
-            voting = (~votes.abstains).sum(dim=1).clamp(min=1)
-            share = (votes.agrees.sum(dim=1) / voting).double().cpu()
-            return torch.where(share < 1, share / 2, share)
+        if not self._state:
+            votes = votes.cpu()
+            voting = ~votes.abstains
+            first = ((votes.rank == 1) | votes.abstains).all(dim=1) & voting.any(dim=1)
+            share = votes.agrees.sum(dim=1).double() / voting.sum(dim=1).clamp(min=1)
+            return torch.where(first, 1.0, share / 2)
         inputs = torch.from_numpy(_inputs(candidates, votes))
-        return torch.sigmoid(inputs @ self._weights["weight"] + self._weights["bias"])
+        return torch.sigmoid(inputs @ self._state["weight"] + self._state["bias"])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns what was learned as tensors."""
-        return dict(self._weights)
+        return dict(self._state)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restores what was learned."""
-        self._weights = dict(state)
+        self._state = dict(state)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(min_cases={self.min_cases})"
@@ -98,16 +132,25 @@ def judge(pairs: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         tuple: Two bool tensors :math:`(P)`.
     """
-    width = 1 + int(torch.cat([pairs[1], links[1], pairs.new_zeros(1)]).max())
-    right = torch.isin(pairs[0] * width + pairs[1], links[0] * width + links[1])
     touched = torch.isin(pairs[0], links[0]) | torch.isin(pairs[1], links[1])
-    return touched, right
+    return touched, contains(links, pairs)
 
 
 def _inputs(candidates: Candidates, votes: Votes) -> np.ndarray:
-    """Score, margin and the logarithm of each rank; a voter that abstains counts as average."""
-    rank = votes.rank.double().log()
-    average = rank.nanmean(dim=0).nan_to_num(0.0)
-    rank = torch.where(rank.isnan(), average, rank)
-    parts = [candidates.score.double().view(-1, 1), candidates.margin.double().view(-1, 1), rank]
-    return torch.cat(parts, dim=1).cpu().numpy()
+    """Score and margin; of each voter the logarithm of the rank, the margin and the logarithm of
+    the probability, which are average where it abstains, and whether it does."""
+    votes = votes.cpu()
+    parts = [candidates.score.cpu().view(-1, 1), candidates.margin.cpu().view(-1, 1)]
+    for numbers in (votes.rank.log(), votes.margin, votes.probability.clamp(min=1e-9).log()):
+        average = numbers.nanmean(dim=0).nan_to_num(0.0)
+        parts.append(torch.where(numbers.isnan(), average, numbers))
+    parts.append(votes.abstains)
+    return torch.cat([part.double() for part in parts], dim=1).numpy()
+
+
+def _regress(inputs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """Fits a logistic regression to soft targets: each case counts as both, in parts."""
+    label = np.repeat([1, 0], len(target))
+    model = LogisticRegression(max_iter=1000)
+    model.fit(np.tile(inputs, (2, 1)), label, sample_weight=np.concatenate([target, 1 - target]))
+    return model.coef_[0], float(model.intercept_[0])

@@ -2,16 +2,29 @@
 
 import json
 import os
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
+LEDGER_NAME = "pseudo_labels.jsonl"
+BY_HAND = "by hand"
+
+Entry = Mapping[str, Any]
 
 
 class Ledger:
-    """A file of one JSON object a line. Lines are only ever added, except that a run that resumes
-    cuts off what was written after the checkpoint it resumes from: those epochs happen again.
+    """A file of one JSON object a line. Lines are only ever added.
+
+    Every entry has :obj:`"schema"`, :obj:`"run"` (an id of the run) and :obj:`"decision"`:
+
+    * :obj:`"round"`: sums up a round of calibration;
+    * :obj:`"accept"` and :obj:`"drop"`: a pair begins or ends to train;
+    * :obj:`"reject"`: somebody rejected the pair; like an acceptance with the reason
+      :obj:`"by hand"` it binds all later training;
+    * :obj:`"resume"`: a run goes on from a checkpoint, so that what was decided after the first
+      :obj:`"entry"` entries, other than by hand, happens again and is void.
 
     Args:
         path (str or Path): The file, made at the first entry.
@@ -19,36 +32,86 @@ class Ledger:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        entries = self.read()
+        self.run: str = entries[0]["run"] if entries else uuid.uuid4().hex[:12]
+        self.num_entries = len(entries)
 
-    @property
-    def size(self) -> int:
-        """Bytes written so far."""
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def append(self, entries: Iterable[Mapping[str, Any]]) -> None:
+    def append(self, entries: Iterable[Entry]) -> None:
         """Writes entries in one go and waits until they are on disk."""
-        lines = [
-            json.dumps({"schema": SCHEMA_VERSION, **entry}, ensure_ascii=False) + "\n"
-            for entry in entries
-        ]
+        head = {"schema": SCHEMA_VERSION, "run": self.run}
+        lines = [json.dumps({**head, **entry}, ensure_ascii=False) + "\n" for entry in entries]
         if not lines:
             return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(lines))
+        with self.path.open("ab+") as file:
+            self._drop_unfinished_line(file)
+            file.write("".join(lines).encode())
             file.flush()
             os.fsync(file.fileno())
+        self.num_entries += len(lines)
 
-    def truncate(self, size: int) -> None:
-        """Cuts off what was written after the first :obj:`size` bytes."""
-        if self.size > size:
-            os.truncate(self.path, size)
+    def resume(self, entry: int) -> None:
+        """Records that all decisions after the first :obj:`entry` entries are void, if there are
+        any."""
+        if self.num_entries > entry:
+            self.append([{"decision": "resume", "entry": entry}])
 
     def read(self) -> list[dict[str, Any]]:
         """Returns all entries; a last line that a killed run left unfinished is none."""
         if not self.path.exists():
             return []
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open(encoding="utf-8", newline="\n") as file:
             return [json.loads(line) for line in file if line.endswith("\n")]
+
+    @staticmethod
+    def _drop_unfinished_line(file: Any) -> None:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            file.seek(end - 1)
+            if file.read(1) == b"\n":
+                break
+            end -= 1
+        file.truncate(end)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.path}')"
+
+
+def in_force(entries: Iterable[Entry]) -> list[Entry]:
+    """Returns the entries that no later :obj:`"resume"` made void."""
+    kept: list[tuple[int, Entry]] = []
+    for place, entry in enumerate(entries):
+        if entry["decision"] == "resume":
+            kept = [(i, old) for i, old in kept if i < entry["entry"] or is_by_hand(old)]
+        else:
+            kept.append((place, entry))
+    return [entry for _, entry in kept]
+
+
+def replay(entries: Iterable[Entry]) -> dict[int, set[tuple[int, int]]]:
+    """Returns the pseudo-labels after each epoch with a round of calibration, which are those that
+    the epochs after it train on, up to the next one."""
+    pairs: set[tuple[int, int]] = set()
+    history: dict[int, set[tuple[int, int]]] = {}
+    for entry in in_force(entries):
+        if is_by_hand(entry):
+            continue
+        if entry["decision"] == "accept":
+            pairs.add(tuple(entry["pair"]))
+        elif entry["decision"] == "drop":
+            pairs.remove(tuple(entry["pair"]))
+        history[entry["epoch"]] = set(pairs)
+    return history
+
+
+def decided_by_hand(entries: Iterable[Entry]) -> tuple[list[list[int]], list[list[int]]]:
+    """Returns the pairs that people accepted and those that they rejected; of several decisions on
+    a pair the last one counts."""
+    last = {tuple(entry["pair"]): entry["decision"] for entry in entries if is_by_hand(entry)}
+    accepted = [list(pair) for pair, decision in last.items() if decision == "accept"]
+    rejected = [list(pair) for pair, decision in last.items() if decision == "reject"]
+    return accepted, rejected
+
+
+def is_by_hand(entry: Entry) -> bool:
+    """Tells decisions of people from those of the calibration."""
+    return entry.get("reason") == BY_HAND

@@ -13,18 +13,14 @@ from pyg_mmea.calibration.vote import Votes
 class PseudoLabelPool:
     r"""Pairs that were proposed, how long they survived, and which of them train.
 
-    A candidate is *sure* in a round if it is among the most confident ones, as many as have
-    :obj:`precision` on average (a calibrated confidence makes that their expected precision), if
-    its own confidence reaches :obj:`min_confidence`, and if at least :obj:`min_votes` voters
-    agree. It joins training after :obj:`patience` rounds in a row in which it was sure. It leaves
-    as soon as it is no longer proposed, or its confidence falls :obj:`slack` below that of the
-    last sure candidate: agreement that breaks takes the label back.
+    A candidate *survives* if it was proposed in :obj:`patience` rounds in a row and each time at
+    least :obj:`min_votes` voters agreed. A survivor whose confidence reaches the threshold of the
+    round joins training. It leaves as soon as it is no longer proposed, or its confidence falls
+    :obj:`slack` below the threshold: agreement that breaks takes the label back.
 
     Args:
-        precision (float): Mean confidence of sure candidates. (default: :obj:`0.95`)
-        min_confidence (float): Least confidence of a sure candidate. (default: :obj:`0.5`)
-        slack (float): How far the confidence of a label in use may fall below the threshold that
-            follows. (default: :obj:`0.1`)
+        slack (float): How far the confidence of a label in use may fall below the threshold.
+            (default: :obj:`0.1`)
         min_votes (int): Voters that need to agree; never more than do not abstain.
             (default: :obj:`2`)
         patience (int): Rounds in a row, the one that accepts included. (default: :obj:`2`)
@@ -35,26 +31,17 @@ class PseudoLabelPool:
 
     def __init__(
         self,
-        precision: float = 0.95,
-        min_confidence: float = 0.5,
         slack: float = 0.1,
         min_votes: int = 2,
         patience: int = 2,
     ) -> None:
-        for name, value in (
-            ("precision", precision),
-            ("min_confidence", min_confidence),
-            ("slack", slack),
-        ):
-            if not 0 <= value <= 1:
-                raise ValueError(f"'{name}' needs to be in [0, 1] (got {value})")
+        if not 0 <= slack <= 1:
+            raise ValueError(f"'slack' needs to be in [0, 1] (got {slack})")
         if patience < 1 or min_votes < 0:
             raise ValueError(
                 f"'patience' needs to be at least 1 and 'min_votes' at least 0 "
                 f"(got {patience} and {min_votes})"
             )
-        self.precision = precision
-        self.min_confidence = min_confidence
         self.slack = slack
         self.min_votes = min_votes
         self.patience = patience
@@ -77,39 +64,52 @@ class PseudoLabelPool:
         """All candidates of the last round :math:`(2, C)` and their confidence :math:`(C)`."""
         return self._known, self._confidence
 
+    def survivors(self, candidates: Candidates, votes: Votes) -> Tensor:
+        """Tells which candidates of the next round survive :math:`(P)`; changes nothing."""
+        return self._streaks(candidates, votes, self._places(candidates)) >= self.patience
+
+    def _places(self, candidates: Candidates) -> Tensor:
+        return _find(candidates.pairs.cpu(), self._known)  # [P], -1 where new
+
+    def _streaks(self, candidates: Candidates, votes: Votes, old: Tensor) -> Tensor:
+        voting = (~votes.abstains).sum(dim=1).cpu()
+        enough = votes.agrees.sum(dim=1).cpu() >= voting.clamp(max=self.min_votes)
+        streak = torch.zeros(candidates.pairs.size(1), dtype=torch.long)
+        streak[old >= 0] = self._streak[old[old >= 0]]
+        return torch.where(enough, streak + 1, 0)
+
     def update(
-        self, candidates: Candidates, votes: Votes, confidence: Tensor
+        self, candidates: Candidates, votes: Votes, confidence: Tensor, threshold: float
     ) -> list[dict[str, Any]]:
         """Takes in one round of candidates.
+
+        Args:
+            candidates (Candidates): The pairs.
+            votes (Votes): Their evidence.
+            confidence (torch.Tensor): Confidence of each pair :math:`(P)`.
+            threshold (float): Least confidence of a survivor that joins; infinity if none does.
 
         Returns:
             list[dict]: One entry for each label that is accepted or dropped.
         """
         pairs = candidates.pairs.cpu()
-        old = _find(pairs, self._known)  # [P], -1 where new
-        seen = old >= 0
+        old = self._places(candidates)
         was_used = torch.zeros(pairs.size(1), dtype=torch.bool)
-        was_used[seen] = self._used[old[seen]]
-        streak = torch.zeros(pairs.size(1), dtype=torch.long)
-        streak[seen] = self._streak[old[seen]]
-
-        voting = (~votes.abstains).sum(dim=1).cpu()
-        enough = votes.agrees.sum(dim=1).cpu() >= voting.clamp(max=self.min_votes)
+        was_used[old >= 0] = self._used[old[old >= 0]]
+        streak = self._streaks(candidates, votes, old)
         confidence = confidence.cpu().double()
-        threshold = confidence_threshold(confidence, self.precision)
-        threshold = max(threshold, self.min_confidence)
-        streak = torch.where((confidence >= threshold) & enough, streak + 1, 0)
-        # A round in which nothing is sure adds no label, and is no reason to drop all of them.
-        floor = threshold - self.slack if math.isfinite(threshold) else self.min_confidence
+        # A round in which nothing is sure adds no label, and is no reason to drop those that are
+        # more likely right than wrong.
+        floor = threshold - self.slack if math.isfinite(threshold) else 0.5
         kept = was_used & (confidence >= floor)
-        used = kept | (streak >= self.patience)
+        used = kept | ((streak >= self.patience) & (confidence >= threshold))
 
         entries = [
-            _entry(pairs[:, i], "accept", "sure", votes, confidence, i)
+            _entry(pairs[:, i], "accept", "sure", votes, confidence, threshold, i)
             for i in (used & ~was_used).nonzero().view(-1).tolist()
         ]
         entries += [
-            _entry(pairs[:, i], "drop", "confidence fell", votes, confidence, i)
+            _entry(pairs[:, i], "drop", "confidence fell", votes, confidence, threshold, i)
             for i in (was_used & ~used).nonzero().view(-1).tolist()
         ]
         gone = self._known[:, self._used & (_find(self._known, pairs) < 0)]
@@ -120,6 +120,13 @@ class PseudoLabelPool:
         self._known, self._streak, self._used = pairs, streak, used
         self._confidence = confidence
         return entries
+
+    def discard(self, links: Tensor) -> None:
+        """Forgets pairs that share an entity with a link :math:`(2, L)`."""
+        links = links.cpu()
+        keep = ~(torch.isin(self._known[0], links[0]) | torch.isin(self._known[1], links[1]))
+        self._known, self._streak = self._known[:, keep], self._streak[keep]
+        self._used, self._confidence = self._used[keep], self._confidence[keep]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the state as tensors."""
@@ -136,22 +143,6 @@ class PseudoLabelPool:
         self._confidence = state["confidence"]
 
 
-def confidence_threshold(confidence: Tensor, precision: float) -> float:
-    """Returns the smallest confidence such that all candidates that reach it have
-    :obj:`precision` on average; infinity if there is none.
-
-    Args:
-        confidence (torch.Tensor): Confidence of each candidate :math:`(P)`.
-        precision (float): Mean confidence that is wanted.
-    """
-    ordered = confidence.sort(descending=True).values.double()
-    mean = ordered.cumsum(0) / torch.arange(1, ordered.numel() + 1, device=ordered.device)
-    last = torch.ones_like(mean, dtype=torch.bool)  # of equal ones: all or none are in
-    last[:-1] = ordered[1:] < ordered[:-1]
-    enough = ((mean >= precision) & last).nonzero()
-    return float(ordered[int(enough.max())]) if enough.numel() else float("inf")
-
-
 def _find(pairs: Tensor, known: Tensor) -> Tensor:
     """Returns the place of each pair among the known ones, -1 where there is none."""
     if known.size(1) == 0 or pairs.size(1) == 0:
@@ -164,22 +155,30 @@ def _find(pairs: Tensor, known: Tensor) -> Tensor:
 
 
 def _entry(
-    pair: Tensor, decision: str, reason: str, votes: Votes, confidence: Tensor, i: int
+    pair: Tensor,
+    decision: str,
+    reason: str,
+    votes: Votes,
+    confidence: Tensor,
+    threshold: float,
+    i: int,
 ) -> dict[str, Any]:
-    ranks = votes.rank[i].tolist()
     return {
         "pair": pair.tolist(),
         "decision": decision,
         "reason": reason,
         "confidence": round(float(confidence[i]), 4),
-        "votes": {
-            name: {"agrees": None, "rank": None} if gone else {"agrees": agrees, "rank": rank}
-            for name, agrees, gone, rank in zip(
-                votes.voters,
-                votes.agrees[i].tolist(),
-                votes.abstains[i].tolist(),
-                ranks,
-                strict=True,
-            )
-        },
+        "threshold": round(threshold, 4) if math.isfinite(threshold) else None,
+        "votes": {name: _vote(votes, i, column) for column, name in enumerate(votes.voters)},
+    }
+
+
+def _vote(votes: Votes, i: int, column: int) -> dict[str, Any]:
+    if bool(votes.abstains[i, column]):
+        return {"agrees": None, "rank": None, "margin": None, "probability": None}
+    return {
+        "agrees": bool(votes.agrees[i, column]),
+        "rank": float(votes.rank[i, column]),
+        "margin": round(float(votes.margin[i, column]), 4),
+        "probability": round(float(votes.probability[i, column]), 4),
     }

@@ -5,9 +5,11 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from pyg_mmea.utils.matching import mutual_nearest
+from pyg_mmea.calibration.similarity import SparseSimilarity
+from pyg_mmea.utils.matching import sinkhorn
 
 _TIE = 1e-6  # a margin within float noise is a tie, and a tie is no evidence
+_MAX_MARGIN = 2.0  # where there is no rival
 
 
 class Candidates(NamedTuple):
@@ -17,18 +19,31 @@ class Candidates(NamedTuple):
         pairs (torch.Tensor): Source and target ids :math:`(2, P)`.
         score (torch.Tensor): Higher is better :math:`(P)`.
         margin (torch.Tensor): Gap to the runner-up of either entity :math:`(P)`.
+        place (torch.Tensor): Places of the pairs in the similarity :math:`(P)`.
     """
 
     pairs: Tensor
     score: Tensor
     margin: Tensor
+    place: Tensor
+
+    @classmethod
+    def best(cls, similarity: SparseSimilarity, score: Tensor) -> "Candidates":
+        """Takes the pairs that are each other's best by a score of all pairs :math:`(P)`; pairs
+        that are tied are left out."""
+        place = similarity.mutual_best(score)
+        margin = margins(similarity, place, score)
+        place, margin = place[margin > _TIE], margin[margin > _TIE]
+        order = score[place].argsort(descending=True, stable=True)
+        place = place[order]
+        return cls(similarity.pairs[:, place], score[place], margin[order], place)
 
 
 class Proposer(Protocol):
     """Finds candidates among entities without a known link."""
 
-    def __call__(self, z_s: Tensor, z_t: Tensor, free_s: Tensor, free_t: Tensor) -> Candidates:
-        """Proposes pairs of the entities :obj:`free_s` and :obj:`free_t`."""
+    def __call__(self, similarity: SparseSimilarity) -> Candidates:
+        """Proposes pairs of the similarity."""
 
 
 class MutualNearestProposer:
@@ -41,16 +56,60 @@ class MutualNearestProposer:
     def __init__(self, csls_k: int = 10) -> None:
         self.csls_k = csls_k
 
-    def __call__(self, z_s: Tensor, z_t: Tensor, free_s: Tensor, free_t: Tensor) -> Candidates:
+    def __call__(self, similarity: SparseSimilarity) -> Candidates:
         """Proposes pairs; see :class:`Proposer`."""
-        if free_s.numel() == 0 or free_t.numel() == 0:
-            empty = z_s.new_empty(0)
-            return Candidates(free_s.new_empty(2, 0), empty, empty)
-        found = mutual_nearest(z_s[free_s], z_t[free_t], self.csls_k)
-        clear = found.margin > _TIE
-        index = found.index[:, clear]
-        pairs = torch.stack([free_s[index[0]], free_t[index[1]]])
-        return Candidates(pairs, found.score[clear], found.margin[clear].clamp(max=2.0))
+        return Candidates.best(similarity, similarity.csls(self.csls_k))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(csls_k={self.csls_k})"
+
+
+class SinkhornProposer:
+    """Proposes all pairs that are each other's best by optimal transport, as in `"Combating
+    Confirmation Bias: A Unified Pseudo-Labeling Framework for Entity Alignment"
+    <https://arxiv.org/abs/2307.02075>`_ (UPL-EA), on the nearest neighbours alone: entities compete
+    for their counterparts, which gives more candidates than mutual nearest neighbours do.
+
+    Args:
+        temperature (float): Divides the cosines. (default: :obj:`0.02`)
+        num_iters (int): Times both sides are scaled. (default: :obj:`10`)
+    """
+
+    def __init__(self, temperature: float = 0.02, num_iters: int = 10) -> None:
+        if not temperature > 0 or num_iters < 1:
+            raise ValueError(
+                f"'temperature' needs to be positive and 'num_iters' at least 1 "
+                f"(got {temperature} and {num_iters})"
+            )
+        self.temperature = temperature
+        self.num_iters = num_iters
+
+    def __call__(self, similarity: SparseSimilarity) -> Candidates:
+        """Proposes pairs; see :class:`Proposer`."""
+        score = similarity.cosine["joint"] / self.temperature
+        if score.numel() > 0:
+            (row, column), (num_s, num_t) = similarity.ends, similarity.num_ends
+            score = sinkhorn(score, row, column, num_s, num_t, self.num_iters)
+        return Candidates.best(similarity, score)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}(temperature={self.temperature}, num_iters={self.num_iters})"
+        )
+
+
+def margins(similarity: SparseSimilarity, places: Tensor, score: Tensor) -> Tensor:
+    """Returns the gap between the score of some pairs and that of the best other pair of either
+    end, negative where that one is better; rivals whose score is NaN do not count.
+
+    Shapes:
+        - **input:** places :math:`(C)`, scores of all pairs :math:`(P)`
+        - **output:** :math:`(C)`
+    """
+    own = score[places]
+    gap = torch.full_like(own, _MAX_MARGIN)
+    for which, rival in similarity.rivals(places):
+        other = score[rival].nan_to_num(-torch.inf)
+        top = torch.full_like(own, -torch.inf).scatter_reduce(0, which, other, "amax")
+        gap = torch.minimum(gap, own - top)
+    return gap

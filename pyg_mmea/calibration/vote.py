@@ -1,15 +1,14 @@
 """What each modality and the momentum encoder say of a candidate."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pyg_mmea.calibration.propose import Candidates
-from pyg_mmea.metrics.ranks import link_ranks
+from pyg_mmea.calibration.propose import Candidates, margins
+from pyg_mmea.calibration.similarity import SparseSimilarity
 
-Embeddings = Mapping[str, Mapping[str, Tensor]]
+_TEMPERATURE = 0.05  # of the probabilities
 
 
 class Votes(NamedTuple):
@@ -18,57 +17,69 @@ class Votes(NamedTuple):
     Attributes:
         voters (list[str]): Modalities, and :obj:`"momentum"` where there is a momentum encoder.
         rank (torch.Tensor): The worse of the ranks that either entity gives the other among all
-            entities without a link; NaN where the voter abstains :math:`(P, V)`.
+            pairs of the similarity, realistic under ties; NaN where the voter abstains
+            :math:`(P, V)`.
+        margin (torch.Tensor): Gap between the cosine of the pair and that of the best other pair
+            of either end, negative if that one is better; NaN where the voter abstains
+            :math:`(P, V)`.
+        probability (torch.Tensor): The smaller one of the probabilities that either entity gives
+            the other by a softmax of the cosines; NaN where the voter abstains :math:`(P, V)`.
         agrees (torch.Tensor): True where the rank is at most the voter's limit :math:`(P, V)`.
         abstains (torch.Tensor): True where an entity lacks the modality :math:`(P, V)`.
     """
 
     voters: list[str]
     rank: Tensor
+    margin: Tensor
+    probability: Tensor
     agrees: Tensor
     abstains: Tensor
 
+    def select(self, index: Tensor) -> "Votes":
+        """Returns the votes on some candidates."""
+        return Votes(self.voters, *(x[index] for x in self[1:]))
+
+    def cpu(self) -> "Votes":
+        """Returns the votes on the CPU."""
+        return Votes(self.voters, *(x.cpu() for x in self[1:]))
+
 
 def collect_votes(
-    candidates: Candidates,
-    online: Embeddings,
-    momentum: Embeddings | None,
-    free_s: Tensor,
-    free_t: Tensor,
-    vote_rank: int = 10,
+    similarity: SparseSimilarity, candidates: Candidates, vote_rank: int = 10
 ) -> Votes:
     """Asks every modality of the online encoder, and the joint embedding of the momentum encoder.
 
     A modality agrees if each entity ranks the other among its :obj:`vote_rank` nearest; the
     momentum encoder agrees only at rank one, as it votes on the same evidence as the candidate.
-    An entity that lacks a modality has an embedding of zeros there, and the modality abstains.
+    Where an entity lacks a modality, the modality abstains.
 
     Args:
+        similarity (SparseSimilarity): The pairs that candidates are compared with.
         candidates (Candidates): The pairs to vote on.
-        online (dict): Embeddings of the online encoder, by side and modality.
-        momentum (dict, optional): Those of the momentum encoder.
-        free_s (torch.Tensor): Source entities without a link.
-        free_t (torch.Tensor): Target entities without a link.
         vote_rank (int): Largest rank that counts as agreement. (default: :obj:`10`)
     """
-    voters = {
-        name: (online["source"][name], online["target"][name], vote_rank)
-        for name in online["source"]
-        if name != "joint"
-    }
-    if momentum is not None:
-        voters["momentum"] = (momentum["source"]["joint"], momentum["target"]["joint"], 1)
-    if candidates.pairs.size(1) == 0:
-        none = candidates.score.new_empty(0, len(voters))
-        return Votes(list(voters), none, none.bool(), none.bool())
-    ranks, agrees, abstains = [], [], []
-    for x_s, x_t, limit in voters.values():
-        s, t = candidates.pairs
-        missing = ~(x_s[s].ne(0).any(dim=1) & x_t[t].ne(0).any(dim=1))
-        worse = torch.maximum(
-            *link_ranks(x_s, x_t, candidates.pairs, candidates=(free_s, free_t), csls_k=0)
+    voters = [name for name in similarity.cosine if name != "joint"]
+    place = candidates.place
+    rivals = similarity.rivals(place)
+    columns = []
+    for name in voters:
+        score = similarity.cosine[name]
+        own = score[place]  # [C]
+        rank, probability = torch.ones_like(own), torch.ones_like(own)
+        for which, rival in rivals:
+            gap = (score[rival] - own[which]).nan_to_num(-torch.inf)  # [Q]
+            ahead = (gap > 0).to(own) + (gap == 0).to(own) / 2
+            rank = torch.maximum(rank, 1 + torch.zeros_like(own).index_add(0, which, ahead))
+            odds = torch.zeros_like(own).index_add(0, which, (gap / _TEMPERATURE).exp())
+            probability = torch.minimum(probability, 1 / (1 + odds))
+        abstains = own.isnan()
+        limit = 1 if name == "momentum" else vote_rank
+        numbers = (rank, margins(similarity, place, score), probability)
+        columns.append(
+            (
+                *(x.masked_fill(abstains, torch.nan) for x in numbers),
+                (rank <= limit) & ~abstains,
+                abstains,
+            )
         )
-        ranks.append(worse.masked_fill(missing, torch.nan))
-        agrees.append((worse <= limit) & ~missing)
-        abstains.append(missing)
-    return Votes(list(voters), *(torch.stack(part, dim=1) for part in (ranks, agrees, abstains)))
+    return Votes(voters, *(torch.stack(part, dim=1) for part in zip(*columns, strict=True)))

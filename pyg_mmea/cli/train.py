@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch_geometric.data import HeteroData
 
@@ -100,20 +101,27 @@ def run(arguments: Sequence[str]) -> None:
     _print_summary(summary, folder)
 
 
-def load_run(folder: str | Path) -> tuple[Any, Aligner]:
+def load_run(folder: str | Path) -> tuple[HeteroData, Aligner]:
     """Builds the pair of graphs and loads the aligner of a finished run.
 
     Raises:
         FileNotFoundError: If the folder holds no run, or one that is not finished.
     """
+    return load_data(folder), Aligner.load(folder)
+
+
+def load_data(folder: str | Path) -> HeteroData:
+    """Builds the pair of graphs of a run, finished or not.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run.
+    """
     path = Path(folder, CONFIG)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it")
-    aligner = Aligner.load(folder)
     parser = build_parser()
     config = parser.parse_args(["--config", str(path), "--out", str(folder)])
-    # Only the data is built; the model is in the folder.
-    return parser.instantiate(Namespace(data=config.data)).data[0], aligner
+    return parser.instantiate(Namespace(data=config.data)).data[0]
 
 
 def build_aligner(built: Namespace) -> Aligner:
@@ -169,7 +177,10 @@ def _check_folder(folder: Path, resume: bool, settings: str) -> None:
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing, there is no run to resume")
-    if path.read_text(encoding="utf-8") != settings:
+    old, new = (yaml.safe_load(text) for text in (path.read_text(encoding="utf-8"), settings))
+    if new["training"]["epochs"] > old["training"]["epochs"]:
+        old["training"]["epochs"] = new["training"]["epochs"]  # may go on for longer
+    if old != new:
         raise ValueError(f"'{folder}' was started with other settings; they are in {path}")
 
 

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea import __version__
-from pyg_mmea.calibration import Calibrator, Ledger, confidence_threshold
+from pyg_mmea.calibration import Calibrator, Ledger, decided_by_hand
+from pyg_mmea.calibration.ledger import LEDGER_NAME
+from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.data import HideAnchors, validate
 from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment, pseudo_label_precision
@@ -74,6 +76,7 @@ class Aligner:
         self.training = training or TrainingConfig()
         self.seed = seed
         self.result: dict[str, Any] = {}
+        self._num_decided = 0
         self._state: dict[str, Any] = {}
 
     @property
@@ -92,9 +95,10 @@ class Aligner:
     ) -> Self:
         """Trains, selects on the validation links and evaluates.
 
-        With calibration, validation links stay hidden to the end, since confidence is learned on
-        them. Without, confidence is learned first and the model then trained again on all seeds
-        for the selected number of epochs, unless :obj:`training.refit` is off.
+        Validation links stay hidden until confidence is learned on them. Unless
+        :obj:`training.refit` is off, training then goes on with all seeds: with calibration for
+        :obj:`training.refit_epochs` more epochs, without it from the start, for the selected number
+        of epochs.
 
         Args:
             data (HeteroData): The pair of graphs.
@@ -129,9 +133,17 @@ class Aligner:
         visible = HideAnchors("train")(data)
         config = self.training
         self.calibrator.reset()
-        ledger = Ledger(folder / "pseudo_labels.jsonl")
+        ledger = Ledger(folder / LEDGER_NAME)
         if not (folder / "checkpoints" / "select" / "last.ckpt").exists():
-            ledger.truncate(0)
+            ledger.resume(0)
+        accepted, rejected = (
+            torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
+            for pairs in decided_by_hand(ledger.read())
+        )
+        self.calibrator.rejected = rejected
+        self._num_decided = accepted.size(1) + rejected.size(1)
+        train_links = torch.cat([train_links, accepted], dim=1).unique(dim=1)
+        val_links = val_links[:, ~contains(accepted, val_links)]
 
         module = self._module(
             visible, train_links, config.epochs, self.calibrator if self.calibrate else None
@@ -141,23 +153,28 @@ class Aligner:
         if val_links.size(1) > 0:
             module.weigh(val_links)
             val = _measure(module, val_links)
-        both = module.embed("online"), module.embed("momentum")
-        candidates, votes = self.calibrator.examine(*both, train_links.to(module.device))
+        voters = module.voters()
+        candidates, votes = self.calibrator.examine(*voters, train_links.to(module.device))
         info = self.calibrator.confidence.fit(candidates, votes, val_links.to(module.device))
         all_links = torch.cat([train_links, val_links], dim=1)
-        refits = val is not None and config.refit and not self.calibrate
+        refits = val is not None and config.refit
         if refits:
-            weights = module.view_weights
-            module = self._module(visible, all_links, run.epochs, None)
-            module.view_weights = weights
+            if self.calibrate:
+                module.go_on_with(all_links, config.refit_epochs)
+            else:
+                weights = module.view_weights
+                module = self._module(visible, all_links, run.epochs, None)
+                module.view_weights = weights
+            # Its checkpoints hold for these links only: decisions by hand may come before the next.
+            name = f"refit-{fingerprint(run.epochs, all_links.tolist(), rejected.tolist())}"
             again = run_phase(
-                "refit", folder, module, all_links, val_links[:, :0], config, None, quiet
+                name, folder, module, all_links, val_links[:, :0], config, None, quiet
             )
-            run.epochs, run.seconds = again.epochs, run.seconds + again.seconds
-            both = module.embed("online"), module.embed("momentum")
+            run.seconds, run.refit_epochs = run.seconds + again.seconds, again.epochs
+            voters = module.voters()
         # Validation links are known to whoever asks for the alignment, so they are not proposed.
-        candidates, votes = self.calibrator.examine(*both, all_links.to(module.device))
-        final = both[0] if config.encoder == "online" else both[1]
+        candidates, votes = self.calibrator.examine(*voters, all_links.to(module.device))
+        final = voters[0] if config.encoder == "online" else voters[1]
         self._state = {
             "embeddings": {side: out["joint"].cpu() for side, out in final.items()},
             "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
@@ -207,10 +224,12 @@ class Aligner:
             "split_seed": None,
             "device": str(module.device),
             "epochs": run.epochs,
+            "refit_epochs": run.refit_epochs,
             "train_seconds": round(run.seconds, 2),
             "peak_rss_mb": peak_rss_mb(),
             "peak_gpu_mb": peak_gpu_mb(module.device),
             "num_seeds": num_seeds,
+            "num_decided_by_hand": self._num_decided,
             "num_pseudo_labels": pseudo.size(1),
             "pseudo_label_precision": pseudo_label_precision(pseudo, hidden)["precision"],
             "confidence_rule": self._state["confidence_rule"],
@@ -267,8 +286,9 @@ class Aligner:
 
         Args:
             data (HeteroData): The pair that was fitted.
-            target_precision (float, optional): Keep the most confident pairs, as many as have this
-                confidence on average; a calibrated confidence makes that the expected precision.
+            target_precision (float, optional): Keep the most confident pairs, as many as are
+                expected to have this precision; see
+                :func:`~pyg_mmea.calibration.precision_threshold` for what is promised.
                 (default: :obj:`None`, which keeps all)
 
         Returns:
@@ -282,15 +302,18 @@ class Aligner:
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
         self._check(data)
-        if self._state["confidence_rule"] == "agreement":
-            logger.warning(
-                "too few validation links to learn confidence from: it is a rule, no probability"
-            )
         part = self._state["alignment"]
         order = part["confidence"].argsort(descending=True, stable=True)
         if target_precision is not None:
-            threshold = confidence_threshold(part["confidence"], target_precision)
-            order = order[part["confidence"][order] >= threshold]
+            threshold = self.calibrator.threshold(part["confidence"], target_precision)
+            if threshold.rule != "conformal selection":
+                logger.warning(
+                    "too few validation links to promise a precision of %s: pairs are selected "
+                    "by %s",
+                    target_precision,
+                    threshold.rule,
+                )
+            order = order[part["confidence"][order] >= threshold.value]
         pairs = torch.cat([part["known"], part["pairs"][:, order]], dim=1)
         num_known, num_pairs = part["known"].size(1), order.numel()
         uri_s, uri_t = data["source"].uri, data["target"].uri

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyg_mmea.calibration import Calibrator, Ledger
 from pyg_mmea.training.module import AlignmentModule
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -52,23 +53,30 @@ class CalibrationCallback(Callback):
         if since < 0 or since % self.round_every:
             return
         entries = self.calibrator.round(
-            pl_module.embed("online"),
-            pl_module.embed("momentum"),
+            *pl_module.voters(),
             self.train_links.to(pl_module.device),
             self.calibration_links.to(pl_module.device),
         )
         epoch = {"epoch": trainer.current_epoch}
         if self.ledger is not None:
-            self.ledger.append({**epoch, **entry} for entry in entries)
+            uris = [pl_module.pair[side].uri for side in SIDES]
+            self.ledger.append({**epoch, **_named(entry, uris)} for entry in entries)
         logger.info("calibration %s", {**epoch, **entries[0]})
         pl_module.log("pseudo_labels", float(self.calibrator.pool.pairs.size(1)), prog_bar=True)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"ledger_size": 0 if self.ledger is None else self.ledger.size}
+        return {"ledger_entries": 0 if self.ledger is None else self.ledger.num_entries}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self.ledger is not None:
-            self.ledger.truncate(state_dict["ledger_size"])
+            self.ledger.resume(state_dict["ledger_entries"])
+
+
+def _named(entry: dict[str, Any], uris: list[list[str]]) -> dict[str, Any]:
+    """Adds the URIs of the pair, so that the ledger can be read without the data."""
+    if "pair" not in entry:
+        return entry
+    return {**entry, "uri": [uri[i] for uri, i in zip(uris, entry["pair"], strict=True)]}
 
 
 class MetricsTable(Callback):

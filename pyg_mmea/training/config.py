@@ -24,8 +24,9 @@ class TrainingConfig:
         selection (str): :obj:`"last"` takes the last epoch, :obj:`"validation"` that with the best
             MRR on the validation links.
         patience (int): Looks without a better MRR after which training stops; zero never stops.
-        refit (bool): If there is no calibration, train again on all seeds, validation links
-            included, for the selected number of epochs.
+        refit (bool): Train on all seeds in the end, validation links included: with calibration by
+            going on, without it by starting over for the selected number of epochs.
+        refit_epochs (int): Epochs of going on.
         encoder (str): Which encoder embeds in the end.
         propagate_links (bool): Have the view of :class:`~pyg_mmea.nn.LinkPropagation` beside the
             trained modalities.
@@ -41,29 +42,37 @@ class TrainingConfig:
 
     epochs: int = 60
     lr: float = 5e-3
-    lr_end: float = 0.5
+    lr_end: float = 0.3
     weight_decay: float = 0.0
-    batch_size: int = 5000
+    batch_size: int = 2500
     num_negatives: int = 2000
     momentum: float = 0.98
-    switch_epoch: int = 30
-    round_every: int = 6
+    switch_epoch: int = 15
+    round_every: int = 5
     switch_lr_factor: float = 1.0
     val_every: int = 10
     selection: Literal["last", "validation"] = "last"
     patience: int = 0
     refit: bool = True
+    refit_epochs: int = 10
     encoder: Literal["online", "momentum"] = "online"
     propagate_links: bool = True
     frozen_views: bool = True
-    propagation_channels: int = 256
+    propagation_channels: int = 128
     checkpoint_every: int = 5
     accelerator: str = "auto"
     precision: str = "32-true"
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "round_every", "val_every", "checkpoint_every"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "round_every",
+            "val_every",
+            "refit_epochs",
+            "checkpoint_every",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"'{name}' needs to be at least 1 (got {getattr(self, name)})")
         for name, choices in (

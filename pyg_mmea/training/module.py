@@ -61,6 +61,7 @@ class AlignmentModule(LightningModule):
         self.pair = data
         self.train_links = train_links
         self.epochs = epochs
+        self.goes_on = False
         self.view_weights: dict[str, float] = {}
         self.propagation = LinkPropagation(
             2 * model.spec.num_relations, config.propagation_channels
@@ -69,7 +70,21 @@ class AlignmentModule(LightningModule):
     @property
     def has_switched(self) -> bool:
         """Whether calibration and momentum contrast have begun."""
-        return self.calibrator is not None and self.current_epoch >= self.config.switch_epoch
+        if self.calibrator is None:
+            return False
+        return self.goes_on or self.current_epoch >= self.config.switch_epoch
+
+    def go_on_with(self, links: Tensor, epochs: int) -> None:
+        """Prepares for some more epochs on more seeds, at the rate at which the schedule ended;
+        pseudo-labels that share an entity with a seed are dropped.
+
+        Args:
+            links (torch.Tensor): All seeds :math:`(2, S)`.
+            epochs (int): Number of epochs.
+        """
+        self.train_links, self.epochs, self.goes_on = links, epochs, True
+        if self.calibrator is not None:
+            self.calibrator.pool.discard(links)
 
     def setup(self, stage: str) -> None:
         """Moves the pair to the device once, for all steps."""
@@ -87,10 +102,11 @@ class AlignmentModule(LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
         def factor(epoch: int) -> float:
-            switched = self.calibrator is not None and epoch >= config.switch_epoch
+            switched = self.goes_on or epoch >= config.switch_epoch
             share = (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0))) / 2
-            rate = config.lr_end + (1 - config.lr_end) * share
-            return rate * (config.switch_lr_factor if switched else 1.0)
+            rate = config.lr_end + (1 - config.lr_end) * (0.0 if self.goes_on else share)
+            falls = self.calibrator is not None and switched
+            return rate * (config.switch_lr_factor if falls else 1.0)
 
         return {
             "optimizer": optimizer,
@@ -118,12 +134,12 @@ class AlignmentModule(LightningModule):
         )
         return loss
 
-    def _localize(
-        self, links: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+    def _localize(self, links: Tensor) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """Samples negatives; returns the entities to embed for them and the links :math:`(2, B)`,
         then the rows of both among these."""
-        nodes, rows, negatives = {}, [], {}
+        nodes: dict[str, Tensor] = {}
+        negatives: dict[str, Tensor] = {}
+        rows: list[Tensor] = []
         for side, ends in zip(SIDES, links, strict=True):
             num_nodes = self.pair[side].num_nodes
             sample = torch.randperm(num_nodes, device=ends.device)[: self.config.num_negatives]
@@ -204,6 +220,12 @@ class AlignmentModule(LightningModule):
         names = views["source"].keys()
         weights = self.view_weights or dict.fromkeys(names, 1 / len(names))
         return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
+
+    def voters(self) -> tuple[Embeddings, Embeddings]:
+        """Returns what calibration asks: all views of the online encoder with their joint
+        embedding, and the joint embedding of the momentum encoder."""
+        momentum = {side: {"joint": out["joint"]} for side, out in self.embed("momentum").items()}
+        return self.embed("online"), momentum
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views and what calibration has learned."""

@@ -31,12 +31,14 @@ class PhaseResult:
     Args:
         epochs (int): Epochs behind the weights that :obj:`module` now has.
         selection (str): How they were selected, :obj:`"last"` or :obj:`"validation"`.
+        refit_epochs (int): Epochs of the training on all seeds that followed.
         seconds (float): Time spent training, validation and rounds of calibration included.
     """
 
     epochs: int
     selection: str
     seconds: float
+    refit_epochs: int = 0
 
 
 def run_phase(
@@ -55,7 +57,8 @@ def run_phase(
     goes on from there, with the same result as if it had never stopped.
 
     Args:
-        name (str): Name of the folder of checkpoints.
+        name (str): Name of the folder of checkpoints; what is before a hyphen is that of the
+            phase.
         folder (Path): Folder of the run.
         module (AlignmentModule): What to train.
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
@@ -69,7 +72,7 @@ def run_phase(
     selects = config.selection == "validation" and val_links.size(1) > 0
     timer = Timer(interval="epoch")
     callbacks: list[Callback] = [timer]
-    if module.calibrator is not None:
+    if module.calibrator is not None and not module.goes_on:
         callbacks.append(
             CalibrationCallback(
                 module.calibrator,
@@ -80,7 +83,7 @@ def run_phase(
                 config.round_every,
             )
         )
-    callbacks.append(MetricsTable(folder / "metrics.csv", name))
+    callbacks.append(MetricsTable(folder / "metrics.csv", name.partition("-")[0]))
     if selects:
         callbacks.append(_checkpoint(best, monitor="val/mrr", mode="max"))
         if config.patience > 0:

@@ -13,6 +13,7 @@ from pyg_mmea.utils.matching import (
 from pyg_mmea.utils.similarity import (
     cosine_blocks,
     csls_terms,
+    nearest_pairs,
     normalize,
     topk_similarity,
     unit_rows,
@@ -28,6 +29,7 @@ __all__ = [
     "greedy_one_to_one",
     "hungarian",
     "mutual_nearest",
+    "nearest_pairs",
     "normalize",
     "sinkhorn_topk",
     "topk_similarity",

@@ -11,9 +11,10 @@ from pyg_mmea.utils.similarity import (
     CSLSTerms,
     blocks,
     csls_terms,
-    topk_similarity,
+    nearest_pairs,
     unit_pair,
 )
+from pyg_mmea.utils.sparse import SparsePattern, sddmm
 
 HUNGARIAN_LIMIT = 12_000
 
@@ -149,22 +150,29 @@ def sinkhorn_topk(
     if num_iters < 1:
         raise ValueError(f"'num_iters' needs to be at least 1 (got {num_iters})")
     num_s, num_t = x_s.size(0), x_t.size(0)
-    near_s, index_s = topk_similarity(x_s, x_t, min(k, num_t), chunk_size)
-    near_t, index_t = topk_similarity(x_t, x_s, min(k, num_s), chunk_size)
-    ids_s = torch.arange(num_s, device=x_s.device)[:, None]
-    ids_t = torch.arange(num_t, device=x_s.device)[:, None]
-    keys = torch.cat([(ids_s * num_t + index_s).view(-1), (index_t * num_t + ids_t).view(-1)])
-    keys, place = keys.unique(return_inverse=True)
-    cosine = near_s.new_empty(keys.numel())
-    cosine[place] = torch.cat([near_s.view(-1), near_t.view(-1)])
+    source, target = nearest_pairs(x_s, x_t, k, chunk_size=chunk_size)
+    unit_s, unit_t = unit_pair(x_s, x_t)
+    cosine = sddmm(SparsePattern(source, target, (num_s, num_t)), unit_s, unit_t)
+    score = sinkhorn(cosine / temperature, source, target, num_s, num_t, num_iters)
+    return SparseScores(torch.stack([source, target]), score)
 
-    source, target = keys // num_t, keys % num_t
-    score = cosine / temperature
+
+def sinkhorn(
+    score: Tensor, source: Tensor, target: Tensor, num_s: int, num_t: int, num_iters: int
+) -> Tensor:
+    """Scales the exponentials of sparse scores in turn so that the columns sum to
+    :math:`N_s / N_t` and the rows to one, and returns logarithms; every row and column that has an
+    entry counts.
+
+    Shapes:
+        - **input:** ``score``, ``source`` and ``target`` :math:`(P)`
+        - **output:** :math:`(P)`
+    """
     log_column_sum = math.log(num_s / num_t)
     for _ in range(num_iters):
         score = score - (_segment_logsumexp(score, target, num_t) - log_column_sum)[target]
         score = score - _segment_logsumexp(score, source, num_s)[source]
-    return SparseScores(torch.stack([source, target]), score)
+    return score
 
 
 def hungarian(x_s: Tensor, x_t: Tensor, csls_k: int = 10, chunk_size: int = 1024) -> Matches:
@@ -244,7 +252,7 @@ def greedy_one_to_one(pairs: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _segment_logsumexp(value: Tensor, segment: Tensor, num_segments: int) -> Tensor:
-    """Log of the sum of ``exp(value)`` in each segment; every segment needs an entry."""
+    """Log of the sum of ``exp(value)`` in each segment; NaN where it has no entry."""
     top = value.new_full((num_segments,), -torch.inf)
     top = top.scatter_reduce(0, segment, value, "amax")
     total = torch.zeros_like(top).index_add(0, segment, (value - top[segment]).exp())

@@ -1,13 +1,30 @@
 import json
 
-from pyg_mmea.calibration import Ledger
+import pytest
+
+from pyg_mmea.calibration import Ledger, decided_by_hand, in_force, replay
+
+A, B, C = [0, 5], [1, 3], [2, 2]
+
+
+def entry(decision, pair=None, epoch=0, **more):
+    found = {"epoch": epoch, "decision": decision, **more}
+    return found if pair is None else {**found, "pair": pair, "reason": "sure"}
+
+
+def by_hand(decision, pair, **more):
+    return {"decision": decision, "pair": pair, "reason": "by hand", **more}
+
+
+def resume(num):
+    return {"decision": "resume", "entry": num}
 
 
 def test_append_and_read(tmp_path):
     path = tmp_path / "pseudo_labels.jsonl"
     ledger = Ledger(path)
     assert str(ledger) == f"Ledger('{path}')"
-    assert ledger.size == 0
+    assert ledger.num_entries == 0
     assert ledger.read() == []
     ledger.append([])
     assert not path.exists()
@@ -15,34 +32,103 @@ def test_append_and_read(tmp_path):
     ledger.append({"epoch": epoch} for epoch in (2, 3))
     entries = ledger.read()
     assert [entry["epoch"] for entry in entries] == [1, 1, 2, 3]
-    assert entries[1] == {"schema": 1, "epoch": 1, "uri": "Zoë\u2028\n"}
+    assert entries[1] == {"schema": 1, "run": ledger.run, "epoch": 1, "uri": "Zoë\u2028\n"}
     lines = path.read_bytes().split(b"\n")
     assert [json.loads(line) for line in lines[:-1]] == entries
     assert lines[-1] == b""
-    assert ledger.size == path.stat().st_size
-    assert Ledger(str(path)).read() == entries
+    assert ledger.num_entries == 4
+    again = Ledger(str(path))
+    assert again.read() == entries
+    assert (again.num_entries, again.run) == (4, ledger.run)
+    assert Ledger(tmp_path / "other.jsonl").run != ledger.run
 
 
-def test_truncate_cuts_off_what_came_later(tmp_path):
+def test_resume_only_adds(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.append([{"epoch": 1}, {"epoch": 2}])
-    size = ledger.size
-    ledger.append([{"epoch": 3}])
-    ledger.truncate(size)
-    assert [entry["epoch"] for entry in ledger.read()] == [1, 2]
-    ledger.truncate(10**6)  # never makes it longer
-    assert ledger.size == size
-    ledger.append([{"epoch": 3}])
-    assert [entry["epoch"] for entry in ledger.read()] == [1, 2, 3]
-    ledger.truncate(0)
-    assert ledger.read() == []
-    Ledger(tmp_path / "none.jsonl").truncate(0)
+    ledger.append([entry("accept", A, 1), entry("accept", B, 2)])
+    before = ledger.path.read_bytes()
+    ledger.resume(2)  # nothing came later
+    ledger.resume(10)
+    assert ledger.path.read_bytes() == before
+    ledger.resume(1)
+    assert ledger.path.read_bytes().startswith(before)
+    assert ledger.read()[-1] == {"schema": 1, "run": ledger.run, "decision": "resume", "entry": 1}
+    assert ledger.num_entries == 3
+    assert [found["pair"] for found in in_force(ledger.read())] == [A]
+    Ledger(tmp_path / "none.jsonl").resume(0)
     assert not (tmp_path / "none.jsonl").exists()
 
 
-def test_unfinished_last_line_is_no_entry(tmp_path):
+@pytest.mark.parametrize(
+    "rest", [b'{"schema": 1, "ep', b'{"schema": 1}', '{"uri": "Zoë'.encode()[:-1]]
+)
+def test_unfinished_last_line_is_no_entry(tmp_path, rest):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.append([{"epoch": 1}])
-    with ledger.path.open("a") as file:
-        file.write('{"schema": 1, "ep')  # killed in the middle
-    assert [entry["epoch"] for entry in ledger.read()] == [1]
+    with ledger.path.open("ab") as file:
+        file.write(rest)  # killed in the middle
+    assert [found["epoch"] for found in ledger.read()] == [1]
+    again = Ledger(ledger.path)
+    assert again.num_entries == 1
+    again.append([{"epoch": 2}])
+    assert [found["epoch"] for found in again.read()] == [1, 2]
+
+
+def test_a_first_line_that_is_unfinished(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    path.write_text('{"schema"')
+    ledger = Ledger(path)
+    ledger.append([{"epoch": 1}])
+    assert [found["epoch"] for found in ledger.read()] == [1]
+
+
+def test_what_a_resume_makes_void():
+    hand = by_hand("reject", C)
+    entries = [
+        entry("accept", A, 1),
+        entry("accept", B, 2),
+        hand,
+        resume(1),  # B again is undecided, people's decisions stand
+        entry("accept", C, 2),
+        entry("drop", A, 3),
+        resume(5),  # counts all lines, those void included
+        entry("drop", C, 3),
+    ]
+    kept = [entries[0], hand, entries[4], entries[7]]
+    assert in_force(entries) == kept
+    assert in_force(entries[:6]) == [entries[0], hand, *entries[4:6]]
+    assert in_force([*entries, resume(0)]) == [hand]
+    assert in_force([]) == []
+
+
+def test_replay():
+    entries = [
+        entry("round", epoch=1),
+        entry("accept", A, 1),
+        entry("accept", B, 1),
+        by_hand("accept", C),  # becomes a seed, no pseudo-label
+        entry("round", epoch=3),
+        entry("round", epoch=5),
+        entry("drop", A, 5),
+        entry("accept", C, 5),
+    ]
+    a, b, c = (tuple(pair) for pair in (A, B, C))
+    assert replay(entries) == {1: {a, b}, 3: {a, b}, 5: {b, c}}
+    again = [*entries, resume(5), entry("round", epoch=5), entry("drop", B, 5)]
+    assert replay(again) == {1: {a, b}, 3: {a, b}, 5: {a}}
+    assert replay([]) == {}
+
+
+def test_the_last_decision_by_hand_counts():
+    entries = [
+        entry("accept", A),
+        by_hand("accept", B),
+        by_hand("reject", C, note="another year"),
+        entry("drop", C, 2),
+        by_hand("reject", B),
+        by_hand("accept", C),
+        by_hand("accept", [7, 8]),
+    ]
+    assert decided_by_hand(entries) == ([C, [7, 8]], [B])
+    assert decided_by_hand(entries[:3]) == ([B], [C])
+    assert decided_by_hand([]) == ([], [])

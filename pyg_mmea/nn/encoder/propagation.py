@@ -11,6 +11,8 @@ from pyg_mmea.utils.sparse import spmm
 
 Edges = tuple[Tensor, Tensor]
 
+_NOISE = 1e-4
+
 
 class LinkPropagation(torch.nn.Module):
     r"""Describes an entity by the known links around it, in the manner of `"LightEA: A Scalable,
@@ -27,9 +29,11 @@ class LinkPropagation(torch.nn.Module):
         \mathbf{f}_i = \sum_{(j, r) \in \mathcal{N}(i)} \mathbf{r}, \qquad
         \mathbf{x}_i \leftarrow \mathbf{e}_i + \tfrac{1}{2} \mathbf{f}_i
 
-    The embedding is the concatenation of :math:`\mathbf{e}` and :math:`\mathbf{f}` of all hops. It
-    takes no training, so its mistakes are not those of a trained encoder. Unlike LightEA there is
-    no Sinkhorn iteration here: see :func:`~pyg_mmea.utils.sinkhorn_topk`.
+    The embedding is the concatenation of :math:`\mathbf{e}` and :math:`\mathbf{f}` of all hops,
+    each without its component along the entity's own vector: what comes back to where it started
+    would make a link evidence for itself. It takes no training, so its mistakes are not those of a
+    trained encoder. Unlike LightEA there is no Sinkhorn iteration here: see
+    :func:`~pyg_mmea.utils.sinkhorn_topk`.
 
     Args:
         num_relations (int): Number of relations, inverse ones included.
@@ -78,10 +82,10 @@ class LinkPropagation(torch.nn.Module):
             x = codes.new_zeros(num_nodes[side], self.channels)
             x.index_add_(0, ends, codes)
             graph = message_graph(edge_index, edge_type, num_nodes[side], self.num_relations)
-            out[side] = self._walk(graph, x)
+            out[side] = self._walk(graph, x, F.normalize(x, dim=1))
         return out
 
-    def _walk(self, graph: MessageGraph, x: Tensor) -> Tensor:
+    def _walk(self, graph: MessageGraph, x: Tensor, own: Tensor) -> Tensor:
         count = torch.bincount(graph.edge_type, minlength=self.num_relations).clamp(min=1)
         rarity = torch.log(graph.edge_type.numel() / count.to(x.dtype))[graph.edge_type]
         one = x.new_ones(max(graph.edge_type.numel(), graph.members.num_entries))
@@ -92,7 +96,7 @@ class LinkPropagation(torch.nn.Module):
             relation = F.normalize(relation, dim=1)
             along = spmm(graph.relations, one[: graph.edge_type.numel()], relation)
             along = F.normalize(along, dim=1)
-            views += [near, along]
+            views += [_without(near, own), _without(along, own)]
             x = F.normalize(near + along / 2, dim=1)
         return F.normalize(torch.cat(views, dim=1), dim=1)
 
@@ -101,3 +105,10 @@ class LinkPropagation(torch.nn.Module):
             f"{self.__class__.__name__}({self.num_relations}, channels={self.channels}, "
             f"num_layers={self.num_layers})"
         )
+
+
+def _without(x: Tensor, direction: Tensor) -> Tensor:
+    """Takes the component along a direction out of each row of length one."""
+    rest = x - (x * direction).sum(dim=1, keepdim=True) * direction
+    # Where nothing else was there, float noise is left, and scaling would make it a view.
+    return rest.masked_fill(rest.norm(dim=1, keepdim=True) < _NOISE, 0.0)

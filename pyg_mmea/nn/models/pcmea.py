@@ -51,7 +51,7 @@ class PCMEA(AlignmentModel):
             are. (default: :obj:`True`)
         modalities (list[str], optional): The modalities to use, of those that the data have.
             (default: :obj:`None`, which means all)
-        dropout (float): Dropout probability of the embeddings. (default: :obj:`0.6`)
+        dropout (float): Dropout probability of the embeddings. (default: :obj:`0.5`)
         missing (str): What :class:`~pyg_mmea.nn.fusion.WeightedConcat` does about missing
             modalities. (default: :obj:`"zero"`)
 
@@ -68,7 +68,7 @@ class PCMEA(AlignmentModel):
         num_layers: int = 2,
         propagate: bool = True,
         modalities: Sequence[str] | None = None,
-        dropout: float = 0.6,
+        dropout: float = 0.5,
         missing: str = "zero",
     ) -> None:
         super().__init__(spec)
@@ -131,7 +131,9 @@ class PCMEA(AlignmentModel):
     def forward(self, data: HeteroData, nodes: Mapping[str, Tensor] | None = None) -> Embeddings:
         """Embeds the entities of both graphs; see
         :meth:`AlignmentModel.forward <pyg_mmea.nn.AlignmentModel.forward>`."""
-        return {side: self._embed(data, side, nodes and nodes[side]) for side in SIDES}
+        return {
+            side: self._embed(data, side, None if nodes is None else nodes[side]) for side in SIDES
+        }
 
     def _embed(self, data: HeteroData, side: str, nodes: Tensor | None) -> dict[str, Tensor]:
         edges = self.edges(data, side)

@@ -21,6 +21,7 @@ def graphs():
 
 def plain(edge_index, edge_type, x, num_layers):
     """The formulas edge by edge."""
+    own = F.normalize(x, dim=1)
     triples = set(zip(*edge_index.tolist(), edge_type.tolist(), strict=True))
     parts = []
     for _ in range(num_layers):
@@ -32,9 +33,18 @@ def plain(edge_index, edge_type, x, num_layers):
             near[dst] += torch.tensor(len(triples) / num).log() * x[src]
             along[dst] += F.normalize(relation[rel], dim=0)
         near, along = F.normalize(near, dim=1), F.normalize(along, dim=1)
-        parts += [near, along]
+        parts += [part - (part * own).sum(dim=1, keepdim=True) * own for part in (near, along)]
         x = F.normalize(near + along / 2, dim=1)
     return F.normalize(torch.cat(parts, dim=1), dim=1)
+
+
+def test_a_link_is_no_evidence_for_itself():
+    edges, num_nodes = graphs()
+    layer = LinkPropagation(2 * NUM_RELATIONS, channels=16, num_layers=2)
+    out = layer(edges, num_nodes, torch.tensor([[0], [4]]))  # two hops lead back to both ends
+    assert torch.allclose(out["source"][0], torch.zeros(64), atol=1e-6)
+    assert torch.allclose(out["target"][4], torch.zeros(64), atol=1e-6)
+    assert out["source"].abs().sum() > 1
 
 
 def test_link_propagation_equals_plain_loop():

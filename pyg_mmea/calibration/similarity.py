@@ -1,0 +1,143 @@
+"""The pairs worth a look, and how similar each voter finds them."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pyg_mmea.utils.similarity import nearest_pairs, normalize
+from pyg_mmea.utils.sparse import SparsePattern, sddmm
+
+Embeddings = Mapping[str, Mapping[str, Tensor]]
+
+
+def contains(pairs: Tensor, wanted: Tensor) -> Tensor:
+    """Tells which of the wanted pairs :math:`(2, Q)` are among the pairs :math:`(2, P)`."""
+    width = 1 + int(torch.cat([pairs[1], wanted[1], pairs.new_zeros(1)]).max())
+    return torch.isin(wanted[0] * width + wanted[1], pairs[0] * width + pairs[1])
+
+
+class SparseSimilarity:
+    r"""The nearest neighbours of all entities without a link by the joint embedding, with the
+    cosine of each voter: the joint embedding, every modality, and the joint embedding of the
+    momentum encoder. Nothing is :math:`N \times N`: there are at most :math:`k (N_s + N_t)` pairs.
+
+    Neighbours are searched by the principal components of the joint embedding, and compared by the
+    embeddings themselves. A search that is not exact misses a counterpart now and then, which
+    calibration can afford; :mod:`pyg_mmea.metrics` is exact.
+
+    Args:
+        pairs (torch.Tensor): Source and target ids, sorted by source :math:`(2, P)`.
+        cosine (dict[str, torch.Tensor]): Cosine by voter, NaN where an entity lacks the modality
+            :math:`(P)`.
+    """
+
+    def __init__(self, pairs: Tensor, cosine: Mapping[str, Tensor]) -> None:
+        self.pairs = pairs
+        self.cosine = dict(cosine)
+        # Rows and columns: the entities that occur, numbered anew.
+        self.ends = [ids.unique(return_inverse=True)[1] for ids in pairs]
+        self.num_ends = [1 + int(end.max()) if end.numel() else 0 for end in self.ends]
+
+    @classmethod
+    def build(
+        cls,
+        online: Embeddings,
+        momentum: Embeddings | None,
+        free_s: Tensor,
+        free_t: Tensor,
+        excluded: Tensor | None = None,
+        k: int = 50,
+        channels: int = 128,
+    ) -> "SparseSimilarity":
+        """Compares entities without a link.
+
+        Args:
+            online (dict): Embeddings of the online encoder, by side and modality.
+            momentum (dict, optional): Those of the momentum encoder.
+            free_s (torch.Tensor): Source entities without a link.
+            free_t (torch.Tensor): Target entities without a link.
+            excluded (torch.Tensor, optional): Pairs that are known to be wrong :math:`(2, X)`.
+                (default: :obj:`None`)
+            k (int): Neighbours of each entity. (default: :obj:`50`)
+            channels (int): Principal components that the search compares. (default: :obj:`128`)
+        """
+        voters = {name: (x, online["target"][name]) for name, x in online["source"].items()}
+        if momentum is not None:
+            voters["momentum"] = (momentum["source"]["joint"], momentum["target"]["joint"])
+        free = free_s, free_t
+        if min(end.numel() for end in free) == 0:
+            none = online["source"]["joint"].new_empty(0)
+            return cls(free_s.new_empty(2, 0), dict.fromkeys(voters, none))
+        rows = [x[ids] for x, ids in zip(voters["joint"], free, strict=True)]
+        local = nearest_pairs(rows[0], rows[1], k, channels)
+        if excluded is not None:
+            pairs = torch.stack([free_s[local[0]], free_t[local[1]]])
+            local = local[:, ~contains(excluded.to(pairs.device), pairs)]
+        pattern = SparsePattern(local[0], local[1], (free_s.numel(), free_t.numel()))
+        cosine = {}
+        for name, views in voters.items():
+            x_s, x_t = (normalize(x[ids]) for x, ids in zip(views, free, strict=True))
+            absent = ~(x_s.any(dim=1)[local[0]] & x_t.any(dim=1)[local[1]])
+            cosine[name] = sddmm(pattern, x_s, x_t).masked_fill_(absent, torch.nan)
+        return cls(torch.stack([free_s[local[0]], free_t[local[1]]]), cosine)
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of pairs :math:`P`."""
+        return self.pairs.size(1)
+
+    def csls(self, k: int = 10) -> Tensor:
+        r"""Returns the joint score of each pair by cross-domain similarity local scaling (CSLS),
+        :math:`2 \cos(i, j) - r_s(i) - r_t(j)`, the plain cosine if :math:`k` is zero
+        :math:`(P)`."""
+        cosine = self.cosine["joint"]
+        if k == 0:
+            return cosine
+        score = 2 * cosine
+        for end, num in zip(self.ends, self.num_ends, strict=True):
+            order = cosine.argsort(descending=True, stable=True)
+            order = order[end[order].argsort(stable=True)]  # by entity, best first
+            count = end.bincount(minlength=num)
+            place = torch.arange(end.numel(), device=end.device)
+            first = (place - (count.cumsum(0) - count)[end[order]]) < k
+            total = cosine.new_zeros(num).index_add(0, end[order][first], cosine[order][first])
+            score = score - (total / count.clamp(max=k))[end]
+        return score
+
+    def mutual_best(self, score: Tensor) -> Tensor:
+        """Returns the places of the pairs that either end scores highest, of equal ones all."""
+        best = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
+        for end, num in zip(self.ends, self.num_ends, strict=True):
+            top = score.new_full((num,), -torch.inf).scatter_reduce(0, end, score, "amax")
+            best &= score == top[end]
+        return best.nonzero().view(-1)
+
+    def rivals(self, places: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Lists for some pairs all other pairs of the same source, and of the same target.
+
+        Args:
+            places (torch.Tensor): Places of the pairs :math:`(C)`.
+
+        Returns:
+            list: For source and target two tensors :math:`(Q)`: which of :obj:`places`, and the
+            place of its rival.
+        """
+        found = []
+        for end, num in zip(self.ends, self.num_ends, strict=True):
+            order = end.argsort(stable=True)
+            count = end.bincount(minlength=num)
+            start = count.cumsum(0) - count
+            wanted = end[places]
+            which = torch.arange(places.numel(), device=end.device)
+            which = which.repeat_interleave(count[wanted])
+            offset = torch.arange(which.numel(), device=end.device)
+            length = count[wanted]
+            offset = offset - (length.cumsum(0) - length)[which]
+            rival = order[start[wanted][which] + offset]
+            other = rival != places[which]
+            found.append((which[other], rival[other]))
+        return found
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.num_pairs}, voters={list(self.cosine)})"

@@ -1,0 +1,149 @@
+"""``pyg-mmea audit``."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt
+
+from pyg_mmea.calibration import Ledger, in_force
+from pyg_mmea.calibration.ledger import BY_HAND, LEDGER_NAME, Entry, is_by_hand
+from pyg_mmea.cli.console import echo, note, table
+from pyg_mmea.cli.train import load_data
+
+_DECISIONS = ("accept", "reject")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Summarises the ledger, tells the history of a pair, or adds decisions of people."""
+    parser = ArgumentParser(
+        prog="pyg-mmea audit",
+        description="Says why and when a pseudo-label was taken, kept or dropped. A decision "
+        "(--accept, --reject) is an entry of the ledger, too: 'train --resume' trains on what was "
+        "accepted, and never proposes again what was rejected.",
+    )
+    parser.add_argument("folder", metavar="RUN", help="folder of the run")
+    for name, text in (
+        ("pair", "the history of one pair"),
+        ("accept", "decide that a pair is right"),
+        ("reject", "decide that a pair is wrong"),
+    ):
+        uris = ("SOURCE_URI", "TARGET_URI")
+        parser.add_argument(f"--{name}", type=str, nargs=2, metavar=uris, help=text)
+    parser.add_argument("--note", type=str, help="why, kept beside the decision")
+    parser.add_argument(
+        "--since-epoch", type=NonNegativeInt, default=0, help="leave out earlier epochs"
+    )
+    parser.add_argument("--format", type=Literal["table", "json"], default="table")
+    config = parser.parse_args(arguments)
+    folder = Path(config.folder)
+    decisions = [(name, config[name]) for name in _DECISIONS if config[name]]
+    if config.note is not None and not decisions:
+        raise ValueError("'--note' needs '--accept' or '--reject'")
+    path = folder / LEDGER_NAME
+    if decisions:
+        _decide(folder, decisions, config.note)
+        return
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it in its first round")
+    entries = [
+        entry
+        for entry in in_force(Ledger(path).read())
+        if is_by_hand(entry) or entry["epoch"] >= config.since_epoch
+    ]
+    if config.pair:
+        _tell(entries, config.pair, config.format)
+    else:
+        _summarise(entries, config.format)
+
+
+def _decide(folder: Path, decisions: list[tuple[str, list[str]]], why: str | None) -> None:
+    data = load_data(folder)
+    entries = []
+    for decision, uris in decisions:
+        pair = []
+        for side, uri in zip(("source", "target"), uris, strict=True):
+            if uri not in data[side].uri:
+                raise ValueError(f"'{uri}' is no {side} entity of the run in {folder}")
+            pair.append(data[side].uri.index(uri))
+        entry = {"decision": decision, "reason": BY_HAND, "pair": pair, "uri": uris}
+        entries.append(entry if why is None else {**entry, "note": why})
+    Ledger(folder / LEDGER_NAME).append(entries)
+    note(f"{len(entries)} decision(s) kept; 'pyg-mmea train --out {folder} --resume' uses them")
+
+
+def _tell(entries: Iterable[Entry], uris: list[str], form: str) -> None:
+    found = [entry for entry in entries if entry.get("uri") == uris]
+    if form == "json":
+        echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    if not found:
+        echo("no decision was taken on this pair")
+    for entry in found:
+        when = f"epoch {entry['epoch']}: " if "epoch" in entry else ""
+        echo(f"{when}{entry['decision']} ({entry['reason']}){_because(entry)}")
+        for name, vote in entry.get("votes", {}).items():
+            word = {None: "abstains", True: "agrees", False: "disagrees"}[vote["agrees"]]
+            numbers = "" if vote["rank"] is None else _numbers(vote)
+            echo(f"  {name}: {word}{numbers}")
+
+
+def _because(entry: Entry) -> str:
+    if "note" in entry:
+        return f": {entry['note']}"
+    if "confidence" not in entry:
+        return ""
+    threshold = "none" if entry["threshold"] is None else f"{entry['threshold']:.4f}"
+    return f", confidence {entry['confidence']:.4f}, threshold {threshold}"
+
+
+def _numbers(vote: dict[str, Any]) -> str:
+    return (
+        f", rank {vote['rank']:g}, margin {vote['margin']:.4f}, "
+        f"probability {vote['probability']:.4f}"
+    )
+
+
+def _summarise(entries: list[Entry], form: str) -> None:
+    rounds: dict[int, dict[str, Any]] = {}
+    reasons: Counter[str] = Counter()
+    by_hand: Counter[str] = Counter()
+    for entry in entries:
+        if is_by_hand(entry):
+            by_hand[entry["decision"]] += 1
+        elif entry["decision"] == "round":
+            rounds[entry["epoch"]] = {
+                "epoch": entry["epoch"],
+                "candidates": entry["num_candidates"],
+                "threshold": entry["threshold"],
+                "accepted": 0,
+                "dropped": 0,
+                "in use": entry["num_used"],
+            }
+        else:
+            ended = "accepted" if entry["decision"] == "accept" else "dropped"
+            rounds[entry["epoch"]][ended] += 1
+            reasons[f"{entry['decision']}: {entry['reason']}"] += 1
+    if form == "json":
+        summary = {"rounds": list(rounds.values()), "reasons": reasons, "by hand": by_hand}
+        echo(json.dumps(summary, indent=2))
+        return
+    if not rounds and not by_hand:
+        echo("no round of calibration took place")
+        return
+    names = ("epoch", "candidates", "threshold", "accepted", "dropped", "in use")
+    rows = [[_cell(each[name]) for name in names] for each in rounds.values()]
+    if rows:
+        echo(table([names, *rows]))
+        echo("")
+    for text, count in [*reasons.items(), *((f"{k} ({BY_HAND})", n) for k, n in by_hand.items())]:
+        echo(f"{count:8d}  {text}")
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
