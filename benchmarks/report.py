@@ -26,10 +26,11 @@ Protocol: official splits; structure and relations (DBP15K), and attributes (RSN
 (emoji, handcrafted features); no names, no literal values. Hits@1 and MRR are means of both
 directions with CSLS (k = 10), exact ranks, no one-to-one matching. A tenth of the seeds is held
 back as validation links; it weighs the views and calibrates the confidence. Nothing is selected on
-test links: all runs share one set of defaults and use the last epoch. Without calibration the
-model is then trained again on all seeds, and both trainings count in the time. "all" ranks every
-entity of the other graph instead of the counterparts of the test links. The precision of
-pseudo-labels is taken over pairs of which at least one entity has a known link. Times are seconds
+test links: all runs share one set of defaults and use the last epoch. Then
+training ends on all seeds, validation links included: without calibration it starts over, with it
+ten more epochs follow; both count in the time. "all" ranks every entity of the other graph instead
+of the counterparts of the test links. The precision of pseudo-labels and alignments is taken over
+pairs of which at least one entity has a link that was hidden. Times are seconds
 of training with {threads} CPU thread(s) a run on {machine}, other runs beside it, so they are upper
 bounds; memory is peak resident memory of the process. Commits: {commits}.
 """

@@ -14,7 +14,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
+
+from pyg_mmea.cli.train import load_run
+from pyg_mmea.metrics import pseudo_label_precision
 
 HERE = Path(__file__).parent
 DATA = {
@@ -26,6 +31,9 @@ DATA = {
 }
 
 
+PRECISIONS = (0.9, 0.95, 0.99)
+
+
 def command(setting: str, data: str, seed: int) -> list[str]:
     """The arguments of `pyg-mmea train`, without --out."""
     config = HERE / "configs" / f"{setting}.yaml"
@@ -35,6 +43,21 @@ def command(setting: str, data: str, seed: int) -> list[str]:
     root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
     arguments = [argument.format(data=root) for argument in DATA[data]]
     return ["train", "--config", str(config), *arguments, "--seed", str(seed)]
+
+
+def alignment(out: Path) -> dict[str, dict[str, float | int | None]]:
+    """What the alignment of a run is worth, by the precision that was asked for."""
+    data, aligner = load_run(out)
+    anchors = data["source", "anchor", "target"]
+    hidden = anchors.edge_label_index[:, anchors.test_mask]
+    measured = {}
+    for target in PRECISIONS:
+        pairs = aligner.predict(data, target)
+        found = pairs[pairs["origin"] == "predicted"]
+        ids = [pd.Index(data[side].uri).get_indexer(found[side]) for side in ("source", "target")]
+        worth = pseudo_label_precision(torch.tensor(np.stack(ids)), hidden)
+        measured[str(target)] = {**worth, "coverage": worth["num_correct"] / hidden.size(1)}
+    return measured
 
 
 def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
@@ -51,6 +74,7 @@ def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
     subprocess.run(call, check=True)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     result["setting"] = setting
+    result["alignment"] = alignment(out)
     root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
     shown = [
         argument.replace(str(HERE), HERE.name).replace(root, "$PYG_MMEA_DATA")

@@ -59,8 +59,8 @@ class Ledger:
         """Returns all entries; a last line that a killed run left unfinished is none."""
         if not self.path.exists():
             return []
-        with self.path.open(encoding="utf-8", newline="\n") as file:
-            return [json.loads(line) for line in file if line.endswith("\n")]
+        with self.path.open("rb") as file:  # a character can be unfinished, too
+            return [json.loads(line) for line in file if line.endswith(b"\n")]
 
     @staticmethod
     def _drop_unfinished_line(file: Any) -> None:

@@ -46,8 +46,8 @@ def precision_threshold(
     ordered = confidence.double().sort(descending=True).values
     wrong = case_confidence.double()[~case_right].sort().values
     above = wrong.numel() - torch.searchsorted(wrong, ordered)  # wrong cases at least as sure
-    level = (1 + above) / (case_right.numel() + 1) * ordered.numel()
-    count = torch.searchsorted(-ordered, -ordered, right=True)  # of equal ones all or none
+    level = (1 + above).double() / (case_right.numel() + 1) * ordered.numel()
+    count = torch.searchsorted(-ordered, -ordered, right=True).double()  # of equal ones all or none
     enough = (level <= (1 - precision) * count * (1 + _ROUNDING)).nonzero()
     return float(ordered[enough.max()]) if enough.numel() else float("inf")
 

@@ -24,7 +24,8 @@ class SparseSimilarity:
 
     Neighbours are searched by the principal components of the joint embedding, and compared by the
     embeddings themselves. A search that is not exact misses a counterpart now and then, which
-    calibration can afford; :mod:`pyg_mmea.metrics` is exact.
+    calibration can afford; :mod:`pyg_mmea.metrics` is exact. Entities of which nothing is known,
+    whose joint embedding is zero, have no pairs.
 
     Args:
         pairs (torch.Tensor): Source and target ids, sorted by source :math:`(2, P)`.
@@ -71,6 +72,7 @@ class SparseSimilarity:
             return cls(free_s.new_empty(2, 0), dict.fromkeys(voters, none))
         rows = [x[ids] for x, ids in zip(voters["joint"], free, strict=True)]
         local = nearest_pairs(rows[0], rows[1], k, channels)
+        local = local[:, rows[0].any(dim=1)[local[0]] & rows[1].any(dim=1)[local[1]]]
         if excluded is not None:
             pairs = torch.stack([free_s[local[0]], free_t[local[1]]])
             local = local[:, ~contains(excluded.to(pairs.device), pairs)]

@@ -61,7 +61,13 @@ class CalibrationCallback(Callback):
         if self.ledger is not None:
             uris = [pl_module.pair[side].uri for side in SIDES]
             self.ledger.append({**epoch, **_named(entry, uris)} for entry in entries)
-        logger.info("calibration %s", {**epoch, **entries[0]})
+        logger.info(
+            "calibration after epoch %d: %d pseudo-labels of %d candidates, by %s",
+            trainer.current_epoch,
+            entries[0]["num_used"],
+            entries[0]["num_candidates"],
+            entries[0]["selection"],
+        )
         pl_module.log("pseudo_labels", float(self.calibrator.pool.pairs.size(1)), prog_bar=True)
 
     def state_dict(self) -> dict[str, Any]:

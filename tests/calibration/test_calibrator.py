@@ -2,6 +2,7 @@ import copy
 import inspect
 import json
 
+import pytest
 import torch
 
 from pyg_mmea.calibration import (
@@ -10,8 +11,13 @@ from pyg_mmea.calibration import (
     Ledger,
     MutualNearestProposer,
     PseudoLabelPool,
+    SinkhornProposer,
+    Threshold,
     VoteConfidence,
+    expected_threshold,
+    precision_threshold,
 )
+from pyg_mmea.calibration.similarity import contains
 
 NUM_LINKS, NUM_DANGLING = 220, 20
 NUM = NUM_LINKS + NUM_DANGLING
@@ -49,12 +55,8 @@ def moved(online, seed, size=0.15):
     }
 
 
-def calibrator(**kwargs):
-    return Calibrator(pool=PseudoLabelPool(**kwargs))
-
-
-def run(online, train_links, calibration_links, num_rounds=5):
-    calibrate = calibrator()
+def run(online, train_links, calibration_links, num_rounds=3):
+    calibrate = Calibrator()
     history = [
         calibrate.round(moved(online, i), moved(online, 100 + i), train_links, calibration_links)
         for i in range(num_rounds)
@@ -62,25 +64,29 @@ def run(online, train_links, calibration_links, num_rounds=5):
     return calibrate, history
 
 
-def test_end_to_end(tmp_path):
+@pytest.mark.parametrize("proposer", [MutualNearestProposer(), SinkhornProposer()], ids=str)
+def test_end_to_end(tmp_path, proposer):
     online, links = world()
     train, val, test = links[:, :30], links[:, 30:130], links[:, 130:]
-    calibrate = calibrator()
+    calibrate = Calibrator(proposer)
     ledger = Ledger(tmp_path / "pseudo_labels.jsonl")
     gold = {tuple(pair) for pair in links.t().tolist()}
-    replayed = set()
+    replayed, rules = set(), set()
     for i in range(5):
         entries = calibrate.round(moved(online, i), moved(online, 100 + i), train, val)
         ledger.append({"epoch": i, **entry} for entry in entries)
         summary, *changes = entries
         assert summary["decision"] == "round"
         assert summary["rule"] == "logistic regression"
-        assert summary["num_used"] == calibrate.pool.pairs.size(1) <= summary["num_candidates"]
+        assert summary["num_used"] == calibrate.pool.pairs.size(1)
+        assert summary["num_used"] <= summary["num_survivors"] <= summary["num_candidates"]
         for entry in changes:
             change = replayed.add if entry["decision"] == "accept" else replayed.remove
             change(tuple(entry["pair"]))
         assert {tuple(pair) for pair in calibrate.pool.pairs.t().tolist()} == replayed
         assert i > 0 or not replayed  # one round proves nothing
+        rules.add(summary["selection"])
+    assert "conformal selection" in rules
 
     assert [entry for entry in ledger.read() if entry["decision"] == "round"][-1]["epoch"] == 4
     for source, target in replayed:
@@ -111,10 +117,10 @@ def test_hidden_links_are_not_handed_over():
 
 def test_renumbering_the_entities_renumbers_the_labels():
     online, links = world()
-    calibrate, _ = run(online, links[:, :30], links[:, 30:130], num_rounds=3)
+    calibrate, _ = run(online, links[:, :30], links[:, 30:130])
     order = [torch.randperm(NUM) for _ in range(2)]  # new -> old
     places = [x.argsort() for x in order]
-    other = calibrator()
+    other = Calibrator()
     for i in range(3):
         rounds = (moved(online, i), moved(online, 100 + i))
         renumbered = [
@@ -148,8 +154,8 @@ def test_agreement_that_breaks_takes_labels_back():
 def test_state_dict_round_trip_and_reset():
     online, links = world()
     train, val = links[:, :30], links[:, 30:130]
-    first, _ = run(online, train, val, num_rounds=3)
-    second = calibrator()
+    first, _ = run(online, train, val)
+    second = Calibrator()
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert torch.equal(second.pool.pairs, first.pool.pairs)
     # The next rounds are the same, one with too few cases to learn from included.
@@ -180,7 +186,14 @@ def test_without_calibration_links_or_momentum_encoder():
     for _ in range(2):
         summary, *_ = calibrate.round(online, None, links[:, :30], links[:, :0])
     assert summary["rule"] == "agreement"
+    assert summary["selection"] == "unanimity"
+    assert summary["threshold"] == 1.0
     assert summary["num_used"] > 50
+    # All voters that do not abstain rank what is used first.
+    candidates, votes = calibrate.examine(online, None, links[:, :30])
+    first = ((votes.rank == 1) | votes.abstains).all(dim=1)
+    expected = candidates.pairs[:, first].t().tolist()
+    assert sorted(calibrate.pool.pairs.t().tolist()) == sorted(expected)
 
 
 def test_without_candidates():
@@ -190,21 +203,141 @@ def test_without_candidates():
     num_used = calibrate.pool.pairs.size(1)
     summary, *entries = calibrate.round(online, online, everyone, links[:, :0])
     assert summary["num_candidates"] == summary["num_used"] == 0
-    assert len(entries) == num_used
+    assert summary["threshold"] is None
+    assert len(entries) == num_used > 0
+    json.dumps(summary, allow_nan=False)
+
+
+def taught(held, right):
+    """A calibrator whose confidence has these cases."""
+    calibrate = Calibrator()
+    state = {"weight": torch.zeros(1), "bias": torch.zeros(()), "held": held, "right": right}
+    calibrate.confidence.load_state_dict(state)
+    return calibrate
+
+
+@pytest.mark.parametrize(
+    ("num_cases", "precision", "rule"),
+    [
+        (18, 0.95, "expected precision"),
+        (19, 0.95, "conformal selection"),
+        (98, 0.99, "expected precision"),
+        (99, 0.99, "conformal selection"),
+        (99, 1.0, "expected precision"),
+        (1, 0.0, "conformal selection"),
+        (0, 0.0, "conformal selection"),
+        (0, 0.5, "expected precision"),  # no case is like the pairs that are asked for
+    ],
+)
+def test_threshold_by_the_number_of_cases(num_cases, precision, rule):
+    held, right = torch.rand(num_cases).double(), torch.ones(num_cases, dtype=torch.bool)
+    confidence = 0.9 + torch.rand(40).double() / 10
+    found = taught(held, right).threshold(confidence, precision)
+    assert isinstance(found, Threshold)
+    assert found.rule == rule
+    expected = {
+        "conformal selection": precision_threshold(confidence, held, right, precision),
+        "expected precision": expected_threshold(confidence, precision),
+    }
+    assert found.value == expected[rule]
+
+
+def test_threshold_where_nothing_was_learned():
+    confidence = torch.rand(5).double()
+    assert Calibrator().threshold(confidence, 0.5) == Threshold(1.0, "unanimity")
+    everything = Threshold(float(confidence.min()), "conformal selection")
+    assert Calibrator().threshold(confidence, 0.0) == everything
+
+
+def test_rounds_use_the_precision_asked_for():
+    online, links = world()
+    train, val = links[:, :30], links[:, 30:130]
+    num_used, thresholds = [], []
+    for precision in (0.99, 0.9, 0.7, 0.0):
+        calibrate = Calibrator(pool=PseudoLabelPool(min_votes=0, patience=1), precision=precision)
+        summary, *_ = calibrate.round(online, online, train, val)
+        num_used.append(summary["num_used"])
+        thresholds.append(summary["threshold"])
+        confidence = calibrate.pool.beliefs[1]
+        expected = calibrate.threshold(confidence, precision).value
+        assert num_used[-1] == int((confidence >= expected).sum())
+        assert thresholds[-1] == (expected if num_used[-1] else None)
+    assert num_used == sorted(num_used)
+    assert num_used[-1] == summary["num_candidates"] > num_used[-2] > num_used[1] > 0
+
+
+def test_too_few_cases_for_a_promise_leave_an_estimate():
+    online, links = world()
+    calibrate = Calibrator(
+        confidence=VoteConfidence(min_cases=5),
+        pool=PseudoLabelPool(min_votes=0, patience=1),
+        precision=0.9,
+    )
+    summary, *_ = calibrate.round(online, online, links[:, :30], links[:, 30:45])
+    assert summary["selection"] == "expected precision"
+    confidence = calibrate.pool.beliefs[1]
+    chosen = confidence >= summary["threshold"]
+    assert summary["num_used"] == int(chosen.sum()) > 0
+    assert confidence[chosen].mean() >= 0.9 > confidence.mean()
+
+
+def test_a_round_in_which_nothing_suffices_adds_nothing():
+    online, links = world()
+    generator = torch.Generator().manual_seed(1)
+    noise = {
+        side: {name: torch.randn(x.size(), generator=generator) for name, x in part.items()}
+        for side, part in online.items()
+    }
+    calibrate = Calibrator(pool=PseudoLabelPool(min_votes=0, patience=1))
+    summary, *entries = calibrate.round(noise, noise, links[:, :30], links[:, 30:])
+    assert summary["rule"] == "logistic regression"
+    assert summary["threshold"] is None
+    assert summary["num_candidates"] > 20
+    assert not entries
+
+
+def test_what_people_decide_is_not_proposed_and_leaves_with_the_reason():
+    online, links = world()
+    train, val = links[:, :30], links[:, 30:130]
+    calibrate, _ = run(online, train, val)
+    used = calibrate.pool.pairs.clone()
+    calibrate.rejected, accepted = used[:, :2], used[:, 2:4]
+    train = torch.cat([train, accepted], dim=1)
+    candidates, _ = calibrate.examine(online, online, train)
+    assert not contains(candidates.pairs, used[:, :4]).any()
+    _, *entries = calibrate.round(online, online, train, val)
+    reason = {tuple(entry["pair"]): entry["reason"] for entry in entries}
+    for pairs, expected in ((used[:, :2], "rejected by hand"), (accepted, "became a seed")):
+        assert {reason[tuple(pair)] for pair in pairs.t().tolist()} == {expected}
+    assert not contains(calibrate.pool.pairs, used[:, :4]).any()
+    assert calibrate.pool.pairs.size(1) > 20
 
 
 def test_parts_can_be_replaced():
-    class Fixed:
-        def __call__(self, z_s, z_t, free_s, free_t):
-            pairs = torch.stack([free_s[:1], free_t[:1]])
-            return Candidates(pairs, torch.ones(1), torch.ones(1))
+    class Some:
+        def __call__(self, similarity):
+            same = similarity.pairs[0] == similarity.pairs[1]
+            place = same.nonzero().view(-1)
+            ones = torch.ones(place.numel())
+            return Candidates(similarity.pairs[:, place], ones, ones, place)
 
     online, links = world()
-    confidence, pool = VoteConfidence(min_cases=3), PseudoLabelPool(0.0, 0.0, 0.0, 0, 1)
-    calibrate = Calibrator(Fixed(), confidence, pool, vote_rank=1000)
+    for name, x in online["target"].items():
+        x[0] = online["source"][name][0]
+    confidence, pool = VoteConfidence(min_cases=3), PseudoLabelPool(0.0, 0, 1)
+    calibrate = Calibrator(Some(), confidence, pool, vote_rank=1000)
     assert calibrate.confidence is confidence
     assert calibrate.pool is pool
-    summary, entry = calibrate.round(online, None, links[:, :0], links[:, :0])
-    assert summary["num_candidates"] == 1
-    assert entry["pair"] == pool.pairs.view(-1).tolist() == [0, 0]
-    assert isinstance(Calibrator().proposer, MutualNearestProposer)
+    summary, *_ = calibrate.round(online, None, links[:, :0], links[:, :0])
+    assert summary["num_candidates"] == pool.beliefs[0].size(1) > 10
+    assert [0, 0] in pool.pairs.t().tolist()
+    candidates, votes = calibrate.examine(online, None, links[:, :0])
+    assert (candidates.pairs[0] == candidates.pairs[1]).all()
+    assert (votes.agrees | votes.abstains).all()
+    assert isinstance(Calibrator().proposer, SinkhornProposer)
+
+
+@pytest.mark.parametrize("precision", [-0.1, 1.1])
+def test_bad_arguments(precision):
+    with pytest.raises(ValueError, match=r"'precision' needs to be in \[0, 1\] \(got"):
+        Calibrator(precision=precision)

@@ -1,26 +1,28 @@
 import pytest
 import torch
 
-from pyg_mmea.calibration import Candidates, PseudoLabelPool, Votes, confidence_threshold
+from pyg_mmea.calibration import Candidates, PseudoLabelPool, Votes
 
 
-def play(pool, confidence, agrees=None, order=None):
+def play(pool, confidence, agrees=None, order=None, threshold=0.9):
     """One round; ``confidence`` by pair, ``agrees`` the votes (None abstains) by pair."""
-    pairs = list(confidence)
+    values = torch.tensor(list(confidence.values()), dtype=torch.float64)
+    if order is not None:
+        values = values[order]
+    return pool.update(*evidence(confidence, agrees, order), values, threshold)
+
+
+def evidence(pairs, agrees=None, order=None):
+    pairs = list(pairs)
     pairs = pairs if order is None else [pairs[i] for i in order]
     rows = [(agrees or {}).get(pair, (True, True)) for pair in pairs]
     index = torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
     yes = torch.tensor([[vote is True for vote in row] for row in rows]).view(-1, 2).bool()
     abstains = torch.tensor([[vote is None for vote in row] for row in rows]).view(-1, 2).bool()
     rank = torch.where(yes, 1.0, 20.0).masked_fill(abstains, torch.nan)
-    candidates = Candidates(index, torch.ones(len(pairs)), torch.ones(len(pairs)))
-    values = torch.tensor([confidence[pair] for pair in pairs], dtype=torch.float64)
-    return pool.update(candidates, Votes(["image", "momentum"], rank, yes, abstains), values)
-
-
-def fixed(**kwargs):
-    """A pool that takes what reaches 0.9, whatever the others are."""
-    return PseudoLabelPool(precision=0.0, min_confidence=0.9, **kwargs)
+    ones = torch.ones(len(pairs))
+    candidates = Candidates(index, ones, ones, torch.arange(len(pairs)))
+    return candidates, Votes(["image", "momentum"], rank, rank / 3, rank / 1.5, yes, abstains)
 
 
 def used(pool):
@@ -32,7 +34,7 @@ A, B, C = (0, 5), (1, 3), (2, 2)
 
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_a_label_is_accepted_after_sure_rounds_in_a_row(patience):
-    pool = fixed(patience=patience)
+    pool = PseudoLabelPool(patience=patience)
     for _ in range(patience - 1):
         assert play(pool, {A: 0.95}) == []
         assert used(pool) == set()
@@ -43,27 +45,57 @@ def test_a_label_is_accepted_after_sure_rounds_in_a_row(patience):
         "decision": "accept",
         "reason": "sure",
         "confidence": 0.95,
+        "threshold": 0.9,
         "votes": {
-            "image": {"agrees": True, "rank": 1.0},
-            "momentum": {"agrees": True, "rank": 1.0},
+            "image": {"agrees": True, "rank": 1.0, "margin": 0.3333, "probability": 0.6667},
+            "momentum": {"agrees": True, "rank": 1.0, "margin": 0.3333, "probability": 0.6667},
         },
     }
     assert play(pool, {A: 0.95}) == []  # nothing new
 
 
-@pytest.mark.parametrize("gap", [{A: 0.85}, {}, {(0, 4): 0.99}])
-def test_a_round_without_certainty_starts_over(gap):
-    pool = fixed(patience=2)
+@pytest.mark.parametrize(
+    ("gap", "votes"), [({}, None), ({(0, 4): 0.99}, None), ({A: 0.99}, {A: (True, False)})]
+)
+def test_a_round_in_which_a_pair_does_not_survive_starts_over(gap, votes):
+    pool = PseudoLabelPool(patience=2)
     play(pool, {A: 0.95})
-    play(pool, gap)
+    play(pool, gap, votes)
     play(pool, {A: 0.95})
     assert A not in used(pool)
     play(pool, {A: 0.95})
     assert used(pool) == {A}
 
 
+def test_confidence_counts_in_the_round_that_accepts():
+    pool = PseudoLabelPool(patience=3)
+    for confidence in (0.1, 0.95, 0.85):
+        play(pool, {A: confidence})
+        assert used(pool) == set()
+    play(pool, {A: 0.9})
+    assert used(pool) == {A}
+
+
+def test_survivors():
+    pool = PseudoLabelPool(patience=2)
+    agrees = {B: (False, True)}
+    pairs = evidence([A, B, C], agrees)
+    assert pool.survivors(*pairs).tolist() == [False] * 3
+    play(pool, {A: 0.1, B: 0.1}, agrees)
+    before = pool.state_dict()
+    assert pool.survivors(*pairs).tolist() == [True, False, False]
+    assert pool.survivors(*evidence([C, B, A])).tolist() == [False, False, True]
+    assert pool.survivors(*evidence([A], {A: (True, False)})).tolist() == [False]
+    assert pool.survivors(*evidence([])).size() == (0,)
+    assert all(torch.equal(value, before[name]) for name, value in pool.state_dict().items())
+    # Whoever survives and is sure is accepted, and nobody else.
+    play(pool, {A: 0.9, B: 0.9, C: 0.9}, agrees)
+    assert used(pool) == {A}
+    assert PseudoLabelPool(patience=1).survivors(*pairs).tolist() == [True, False, True]
+
+
 def test_slack_keeps_a_label_that_would_not_be_accepted():
-    pool = fixed(slack=0.1, patience=1)
+    pool = PseudoLabelPool(slack=0.1, patience=1)
     play(pool, {A: 0.95, B: 0.85})
     assert used(pool) == {A}
     assert play(pool, {A: 0.85, B: 0.85}) == []
@@ -76,7 +108,7 @@ def test_slack_keeps_a_label_that_would_not_be_accepted():
 
 
 def test_without_slack_a_label_leaves_below_the_threshold():
-    pool = fixed(slack=0.0, patience=1)
+    pool = PseudoLabelPool(slack=0.0, patience=1)
     play(pool, {A: 0.9})
     assert used(pool) == {A}
     play(pool, {A: 0.89})
@@ -84,7 +116,7 @@ def test_without_slack_a_label_leaves_below_the_threshold():
 
 
 def test_a_label_that_is_no_longer_proposed_is_taken_back():
-    pool = fixed(patience=1)
+    pool = PseudoLabelPool(patience=1)
     play(pool, {A: 0.95, B: 0.95})
     (entry,) = play(pool, {B: 0.95, (0, 4): 0.2})
     assert entry == {"pair": [0, 5], "decision": "drop", "reason": "no longer proposed"}
@@ -95,7 +127,7 @@ def test_a_label_that_is_no_longer_proposed_is_taken_back():
 
 
 def test_an_entity_can_change_its_partner():
-    pool = fixed(patience=1)
+    pool = PseudoLabelPool(patience=1)
     play(pool, {A: 0.95})
     entries = play(pool, {(0, 4): 0.95})
     assert {entry["decision"] for entry in entries} == {"accept", "drop"}
@@ -114,11 +146,11 @@ def test_an_entity_can_change_its_partner():
     ],
 )
 def test_enough_voters_need_to_agree(votes, min_votes, accepted):
-    pool = fixed(patience=1, min_votes=min_votes)
+    pool = PseudoLabelPool(patience=1, min_votes=min_votes)
     entries = play(pool, {A: 0.95}, {A: votes})
     assert used(pool) == ({A} if accepted else set())
     if accepted and None in votes:
-        assert entries[0]["votes"]["momentum"] == {"agrees": None, "rank": None}
+        assert set(entries[0]["votes"]["momentum"].values()) == {None}
 
 
 def rounds(num=12, seed=0):
@@ -136,7 +168,7 @@ def rounds(num=12, seed=0):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_record_replays_to_the_labels_in_use(seed):
-    pool, replayed, num_entries = fixed(patience=2), set(), 0
+    pool, replayed, num_entries = PseudoLabelPool(patience=2), set(), 0
     for confidence in rounds(60, seed):
         for entry in play(pool, confidence):
             pair = tuple(entry["pair"])
@@ -154,7 +186,7 @@ def test_the_record_replays_to_the_labels_in_use(seed):
 
 
 def test_the_order_of_candidates_does_not_matter():
-    first, second = fixed(), fixed()
+    first, second = PseudoLabelPool(), PseudoLabelPool()
     for confidence in rounds(40):
         order = torch.randperm(len(confidence)).tolist()
         entries = [play(first, confidence), play(second, confidence, order=order)]
@@ -163,7 +195,7 @@ def test_the_order_of_candidates_does_not_matter():
 
 
 def test_state_dict_round_trip():
-    first, second = fixed(patience=3), fixed(patience=3)
+    first, second = PseudoLabelPool(patience=3), PseudoLabelPool(patience=3)
     for i, confidence in enumerate(rounds(40)):
         if i == 15:
             state = {key: value.clone() for key, value in first.state_dict().items()}
@@ -177,24 +209,42 @@ def test_state_dict_round_trip():
     assert first.pairs.size() == (2, 0)
 
 
-def test_the_most_confident_candidates_are_taken_up_to_the_precision():
-    pool = PseudoLabelPool(precision=0.9, min_confidence=0.5, slack=0.1, patience=1)
-    play(pool, {A: 0.99, B: 0.84, C: 0.6})  # 0.99, 0.915, 0.81 on average
+def test_the_threshold_of_the_round_counts():
+    pool = PseudoLabelPool(slack=0.1, patience=1)
+    play(pool, {A: 0.99, B: 0.84, C: 0.6}, threshold=0.84)
     assert used(pool) == {A, B}
-    play(pool, {A: 0.99, B: 0.75, C: 0.76})  # the threshold is 0.99, so B falls short by far
+    play(pool, {A: 0.99, B: 0.75, C: 0.76}, threshold=0.99)  # so B falls short by far
     assert used(pool) == {A}
-    play(pool, {A: 0.95, B: 0.88, C: 0.88})
-    assert used(pool) == {A, B, C}
-    play(pool, {A: 0.89, B: 0.88, C: 0.4})  # no candidate has it: only the unlikely one leaves
+    play(pool, {A: 0.4, B: 0.5, C: 0.3}, threshold=0.45)  # slack reaches to 0.35
     assert used(pool) == {A, B}
 
 
-def test_no_candidate_below_the_least_confidence_is_taken():
-    pool = PseudoLabelPool(precision=0.5, min_confidence=0.7, slack=0.1, patience=1)
-    play(pool, {A: 0.99, B: 0.69, C: 0.75})
-    assert used(pool) == {A, C}
-    play(pool, {A: 0.99, B: 0.69, C: 0.61})  # slack counts from there
-    assert used(pool) == {A, C}
+def test_without_a_threshold_only_unlikely_labels_leave():
+    pool = PseudoLabelPool(slack=0.0, patience=1)
+    play(pool, {A: 0.95, B: 0.9, C: 0.8})
+    assert used(pool) == {A, B}
+    (entry,) = play(pool, {A: 0.5, B: 0.49, C: 1.0}, threshold=float("inf"))
+    assert (entry["pair"], entry["reason"]) == (list(B), "confidence fell")
+    assert entry["threshold"] is None
+    assert used(pool) == {A}
+    assert play(pool, {A: 0.5, B: 1.0, C: 1.0}, threshold=float("inf")) == []
+
+
+def test_discarded_are_pairs_that_share_an_entity_with_a_link():
+    pool = PseudoLabelPool(patience=1)
+    play(pool, {A: 0.95, B: 0.95, C: 0.2, (3, 9): 0.95})
+    links = torch.tensor([[0, 7, 8], [4, 9, 8]])  # one shares a source, one a target
+    pool.discard(links[:, 2:])
+    assert used(pool) == {A, B, (3, 9)}
+    pool.discard(links)
+    assert used(pool) == {B}
+    pairs, confidence = pool.beliefs
+    assert dict(zip(map(tuple, pairs.t().tolist()), confidence.tolist(), strict=True)) == {
+        B: 0.95,
+        C: 0.2,
+    }
+    assert play(pool, {B: 0.95, C: 0.95})[0]["pair"] == list(C)
+    assert used(pool) == {B, C}
 
 
 def test_beliefs_are_the_candidates_of_the_last_round():
@@ -210,32 +260,10 @@ def test_beliefs_are_the_candidates_of_the_last_round():
 
 
 @pytest.mark.parametrize(
-    ("confidence", "precision", "expected"),
-    [
-        ([0.5, 1.0, 0.9], 0.79, 0.5),
-        ([0.5, 1.0, 0.9], 0.85, 0.9),
-        ([0.5, 1.0, 0.9], 0.99, 1.0),
-        ([0.5, 0.9], 0.95, float("inf")),
-        ([], 0.5, float("inf")),
-        # Two of three equal ones would do, but they come together.
-        ([1.0, 0.7, 0.7, 0.7], 0.8, 1.0),
-        ([1.0, 0.7, 0.7, 0.7], 0.77, 0.7),
-    ],
-)
-def test_confidence_threshold(confidence, precision, expected):
-    confidence = torch.tensor(confidence)
-    found = confidence_threshold(confidence, precision)
-    assert found == pytest.approx(expected)
-    chosen = confidence[confidence >= found]
-    assert chosen.numel() == 0 or chosen.mean() >= precision
-
-
-@pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"precision": 1.1}, r"'precision' needs to be in \[0, 1\] \(got 1.1\)"),
-        ({"min_confidence": -0.1}, "'min_confidence' needs to be in"),
-        ({"slack": -0.1}, "'slack' needs to be in"),
+        ({"slack": -0.1}, r"'slack' needs to be in \[0, 1\] \(got -0.1\)"),
+        ({"slack": 1.1}, "'slack' needs to be in"),
         ({"patience": 0}, "'patience' needs to be at least 1"),
         ({"min_votes": -1}, "'min_votes' at least 0"),
     ],

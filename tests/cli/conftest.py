@@ -19,6 +19,7 @@ def quick() -> list[str]:
         "--training.switch_epoch=1",
         "--training.round_every=1",
         "--training.val_every=2",
+        "--training.refit_epochs=2",
         "--training.checkpoint_every=2",
         "--training.accelerator=cpu",
         "--quiet",

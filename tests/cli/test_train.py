@@ -19,10 +19,12 @@ FIELDS = {
     "split_seed": int,
     "device": str,
     "epochs": int,
+    "refit_epochs": int,
     "train_seconds": float,
     "peak_rss_mb": float,
     "peak_gpu_mb": float | None,
     "num_seeds": int,
+    "num_decided_by_hand": int,
     "num_pseudo_labels": int,
     "pseudo_label_precision": float | None,
     "selection": str,
@@ -208,9 +210,12 @@ def test_evaluate(cli, finished: Path, matching: str) -> None:
 
 
 def test_evaluate_options(cli, finished: Path) -> None:
-    code, out, _ = cli("evaluate", finished, "--split=val", "--candidates=all", "--csls_k=0")
+    code, out, _ = cli("evaluate", finished, "--split=train", "--candidates=all", "--csls_k=0")
     assert code == 0
-    assert out.startswith("2 links, candidates: all, CSLS: 0")
+    assert out.startswith("16 links, candidates: all, CSLS: 0")
+    code, _, err = cli("evaluate", finished, "--split=val")
+    assert code == 2
+    assert "trained on the validation links" in err
     assert cli("evaluate", finished, "--split=best")[0] == 2
     assert cli("evaluate", finished, "--csls_k=-1")[0] == 2
 

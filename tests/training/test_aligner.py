@@ -12,13 +12,21 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import GraphSAGE
 
-from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool
+from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool, in_force
+from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.nn import PCMEA
 from pyg_mmea.training import Aligner, TrainingConfig
 from pyg_mmea.typing import ANCHOR_EDGE
 
-QUICK = {"epochs": 8, "switch_epoch": 3, "round_every": 1, "val_every": 2, "checkpoint_every": 2}
+QUICK = {
+    "epochs": 8,
+    "switch_epoch": 3,
+    "round_every": 1,
+    "val_every": 2,
+    "refit_epochs": 3,
+    "checkpoint_every": 2,
+}
 
 
 def _aligner(calibrate: bool = True, seed: int = 0, **training: object) -> Aligner:
@@ -47,9 +55,11 @@ def test_result_has_what_the_contract_says(run: tuple[Aligner, Path]) -> None:
         "seed": int,
         "device": str,
         "epochs": int,
+        "refit_epochs": int,
         "train_seconds": float,
         "peak_rss_mb": float,
         "num_seeds": int,
+        "num_decided_by_hand": int,
         "num_pseudo_labels": int,
         "selection": str,
     }
@@ -65,20 +75,32 @@ def test_result_has_what_the_contract_says(run: tuple[Aligner, Path]) -> None:
 
 def test_metrics_have_a_row_an_epoch(run: tuple[Aligner, Path]) -> None:
     table = pd.read_csv(run[1] / "metrics.csv")
+    again = table[table["phase"] == "refit"]
+    assert again["epoch"].tolist() == list(range(QUICK["refit_epochs"]))
+    assert again["loss/momentum"].notna().all()
+    table = table[table["phase"] == "select"]
     assert table["epoch"].tolist() == list(range(QUICK["epochs"]))
     assert table["val/mrr"].notna().tolist() == [epoch % 2 == 1 for epoch in table["epoch"]]
     assert table["loss/momentum"].notna().tolist() == [epoch >= 3 for epoch in table["epoch"]]
 
 
-def test_replaying_the_ledger_gives_the_pseudo_labels(run: tuple[Aligner, Path]) -> None:
+def test_replaying_the_ledger_gives_the_pseudo_labels(
+    run: tuple[Aligner, Path], pair: HeteroData
+) -> None:
     aligner, folder = run
+    uris = pair["source"].uri, pair["target"].uri
     pairs: set[tuple[int, int]] = set()
-    for entry in Ledger(folder / "pseudo_labels.jsonl").read():
+    for entry in Ledger(folder / LEDGER_NAME).read():
         if entry["decision"] == "round":
             continue
-        pair = tuple(entry["pair"])
-        assert (pair in pairs) == (entry["decision"] == "drop")
-        pairs.symmetric_difference_update({pair})
+        label = tuple(entry["pair"])
+        assert entry["uri"] == [uri[i] for uri, i in zip(uris, label, strict=True)]
+        assert (label in pairs) == (entry["decision"] == "drop")
+        pairs.symmetric_difference_update({label})
+    # Those that share an entity with a validation link leave when these become seeds.
+    anchors = pair[ANCHOR_EDGE]
+    val_s, val_t = anchors.edge_label_index[:, anchors.val_mask].tolist()
+    pairs = {(s, t) for s, t in pairs if s not in val_s and t not in val_t}
     assert pairs == set(map(tuple, aligner.calibrator.pool.pairs.t().tolist()))
 
 
@@ -87,7 +109,9 @@ def test_pseudo_labels_are_one_to_one_and_no_seeds(
 ) -> None:
     pairs = run[0].calibrator.pool.pairs
     anchors = pair[ANCHOR_EDGE]
-    seeds = anchors.edge_label_index[:, anchors.train_mask]
+    seeds = anchors.edge_label_index[:, anchors.train_mask | anchors.val_mask]
+    assert run[0].result["num_seeds"] == seeds.size(1)
+    assert run[0].result["refit_epochs"] == QUICK["refit_epochs"]
     for side in (0, 1):
         assert pairs[side].unique().numel() == pairs.size(1)
         assert not torch.isin(pairs[side], seeds[side]).any()
@@ -191,10 +215,14 @@ def test_a_killed_run_resumes_to_the_same_result(
     for name, value in whole._state["model"].items():
         assert torch.equal(value, resumed._state["model"][name]), name
     if calibrate:
-        ledgers = [(tmp_path / name / "pseudo_labels.jsonl") for name in ("whole", "killed")]
-        assert ledgers[0].read_text() == ledgers[1].read_text()
+        assert _decisions(tmp_path / "whole") == _decisions(out)
     epochs = pd.read_csv(out / "metrics.csv").groupby("phase")["epoch"].apply(list)
     assert epochs["select"] == list(range(QUICK["epochs"]))
+
+
+def _decisions(folder: Path) -> list[dict]:
+    entries = in_force(Ledger(folder / LEDGER_NAME).read())
+    return [{name: value for name, value in entry.items() if name != "run"} for entry in entries]
 
 
 def test_without_calibration_all_seeds_train_in_the_end(pair: HeteroData, tmp_path: Path) -> None:
@@ -203,15 +231,18 @@ def test_without_calibration_all_seeds_train_in_the_end(pair: HeteroData, tmp_pa
     plain = _aligner(calibrate=False, refit=False).fit(pair, quiet=True)
     assert refit.result["num_seeds"] == int((anchors.train_mask | anchors.val_mask).sum())
     assert plain.result["num_seeds"] == int(anchors.train_mask.sum())
+    assert plain.result["refit_epochs"] == 0
+    assert refit.result["refit_epochs"] == refit.result["epochs"] == QUICK["epochs"]
     assert refit.result["num_pseudo_labels"] == 0
     assert refit.result["pseudo_label_precision"] is None
     assert set(pd.read_csv(tmp_path / "refit" / "metrics.csv")["phase"]) == {"select", "refit"}
 
 
 def test_validation_links_cannot_judge_a_model_they_trained(pair: HeteroData) -> None:
-    refit = _aligner(calibrate=False).fit(pair, quiet=True)
-    with pytest.raises(ValueError, match="trained on the validation links"):
-        refit.evaluate(pair, split="val")
+    for calibrate in (True, False):
+        refit = _aligner(calibrate, epochs=2).fit(pair, quiet=True)
+        with pytest.raises(ValueError, match="trained on the validation links"):
+            refit.evaluate(pair, split="val")
     assert _aligner(epochs=2, refit=False).fit(pair, quiet=True).evaluate(pair, split="val")
 
 
@@ -250,6 +281,7 @@ def test_selection_on_validation_takes_the_best_epoch(pair: HeteroData, tmp_path
     aligner = _aligner(selection="validation", patience=3, val_every=1, epochs=12)
     aligner.fit(pair, out=tmp_path / "run", quiet=True)
     table = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    table = table[table["phase"] == "select"]
     best = table["val/mrr"].max()
     chosen = table.loc[table["epoch"] == aligner.result["epochs"] - 1, "val/mrr"].item()
     assert chosen == pytest.approx(best)
@@ -319,7 +351,14 @@ def test_without_validation_links(pair: HeteroData) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("epochs", 0), ("batch_size", 0), ("patience", -1), ("switch_epoch", -1)]
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("refit_epochs", 0),
+        ("batch_size", 0),
+        ("patience", -1),
+        ("switch_epoch", -1),
+    ],
 )
 def test_settings_out_of_range(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"'{field}'"):

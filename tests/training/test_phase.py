@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator, Candidates, Ledger, Proposer
+from pyg_mmea.calibration import Calibrator, Candidates, Ledger, Proposer, SparseSimilarity
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import PCMEAObjective
 from pyg_mmea.nn import PCMEA
@@ -98,9 +98,10 @@ class _Nobody(Proposer):
     def __init__(self) -> None:
         self.rounds = 0
 
-    def __call__(self, z_s, z_t, free_s, free_t) -> Candidates:
+    def __call__(self, similarity: SparseSimilarity) -> Candidates:
         self.rounds += 1
-        return Candidates(free_s.new_empty(2, 0), z_s.new_empty(0), z_s.new_empty(0))
+        none = torch.empty(0)
+        return Candidates(similarity.pairs[:, :0], none, none, none.long())
 
 
 def test_rounds_take_place_when_they_are_due(pair: HeteroData, tmp_path: Path) -> None:

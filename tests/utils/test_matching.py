@@ -157,6 +157,16 @@ def test_sinkhorn_ignores_csls_like_offsets():
     torch.testing.assert_close(score.view(8, 8).exp(), plan)
 
 
+def test_sinkhorn_of_some_pairs_by_hand():
+    # Two sources share target 0, and target 1 is for the second one alone.
+    source, target = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])
+    score = matching.sinkhorn(torch.tensor([0.3, 2.0, -1.0]), source, target, 2, 2, 500)
+    # Columns and rows sum to one, so nothing is left for the pair in the middle.
+    torch.testing.assert_close(score.exp(), torch.tensor([1.0, 0.0, 1.0]), atol=5e-3, rtol=0)
+    once = matching.sinkhorn(torch.zeros(3), source, target, 2, 2, 1)
+    torch.testing.assert_close(once.exp(), torch.tensor([1.0, 1 / 3, 2 / 3]))
+
+
 @pytest.mark.parametrize("argument", ["k", "temperature", "num_iters"])
 def test_sinkhorn_bad_arguments(argument):
     with pytest.raises(ValueError, match=f"'{argument}'"):

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from pyg_mmea.utils import cosine_blocks, csls_terms, normalize, topk_similarity, unit_rows
+from pyg_mmea.utils import (
+    cosine_blocks,
+    csls_terms,
+    nearest_pairs,
+    normalize,
+    similarity,
+    topk_similarity,
+    unit_rows,
+)
 
 CHUNKS = [1, 3, 7, 1000]
 
@@ -123,3 +131,79 @@ def test_unit_rows_is_differentiable_and_leaves_zeros_alone():
     y = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(unit_rows, (y,))
     assert unit_rows(torch.ones(1, 4, dtype=torch.bfloat16)).dtype == torch.float32
+
+
+def nearest_by_loop(scores, k):
+    """The pairs of which one is among the k best of the other, sorted."""
+    num_s, num_t = scores.shape
+    pairs = {(i, j) for i in range(num_s) for j in scores[i].sort(descending=True)[1][:k].tolist()}
+    pairs |= {
+        (i, j) for j in range(num_t) for i in scores[:, j].sort(descending=True)[1][:k].tolist()
+    }
+    return sorted(map(list, pairs))
+
+
+@pytest.mark.parametrize("chunk_size", CHUNKS)
+@pytest.mark.parametrize("k", [1, 4, 12, 50])
+def test_nearest_pairs_against_dense(embeddings, k, chunk_size):
+    pairs = nearest_pairs(*embeddings, k, chunk_size=chunk_size)
+    assert pairs.dtype == torch.long
+    assert pairs.t().tolist() == nearest_by_loop(dense_cosine(*embeddings), k)
+    assert pairs.size(1) <= k * 24
+    if k >= 13:
+        assert pairs.size(1) == 11 * 13
+
+
+@pytest.mark.parametrize("chunk_size", CHUNKS)
+@pytest.mark.parametrize("k", [1, 3, 50])
+@pytest.mark.parametrize("channels", [1, 3, 5, 9])
+def test_nearest_pairs_by_principal_components(embeddings, channels, k, chunk_size):
+    x_s, x_t = (torch.nn.functional.normalize(x.double()) for x in embeddings)
+    # Right singular vectors: the same components as of the second moments.
+    basis = torch.linalg.svd(torch.cat([x_s, x_t])).Vh[:channels].t()
+    scores = dense_cosine(x_s @ basis, x_t @ basis)
+    pairs = nearest_pairs(*embeddings, k, channels, chunk_size).t().tolist()
+    if channels == 1:  # all cosines are one or minus one
+        assert k > 1 or all(float(scores[i, j]) > 0.99 for i, j in pairs)
+    else:
+        assert pairs == nearest_by_loop(scores, k)
+    if channels >= 5:  # the embeddings are no wider
+        assert pairs == nearest_pairs(*embeddings, k).t().tolist()
+
+
+def test_nearest_pairs_finds_most_in_a_space_of_low_rank():
+    basis = torch.randn(8, 64)
+    x_s, x_t = (torch.randn(num, 8) @ basis + 0.3 * torch.randn(num, 64) for num in (300, 200))
+    exact, other, near = (
+        set(map(tuple, nearest_pairs(x_s, x_t, 10, channels).t().tolist()))
+        for channels in (None, 2, 16)
+    )
+    assert len(exact & near) / len(exact) > 0.9
+    assert len(exact & other) / len(exact) < 0.5  # so that recall says something
+
+
+def test_nearest_pairs_is_exact_where_the_rank_is_low():
+    basis = torch.randn(4, 32, dtype=torch.double)
+    x_s, x_t = (torch.randn(num, 4, dtype=torch.double) @ basis for num in (40, 30))
+    assert torch.equal(nearest_pairs(x_s, x_t, 5, channels=4), nearest_pairs(x_s, x_t, 5))
+
+
+def test_nearest_pairs_finds_components_on_a_sample(embeddings, monkeypatch):
+    monkeypatch.setattr(similarity, "_PCA_ROWS", 4)
+    found = nearest_pairs(*embeddings, 3, channels=4)
+    units = [torch.nn.functional.normalize(x) for x in embeddings]
+    rows = torch.cat([units[0][::2], units[1][::3]])  # 11 // 4 and 13 // 4
+    basis = torch.linalg.svd(rows).Vh[:4].t()
+    scores = dense_cosine(*(x @ basis for x in units))
+    assert found.t().tolist() == nearest_by_loop(scores, 3)
+
+
+def test_nearest_pairs_bad_arguments(embeddings):
+    with pytest.raises(ValueError, match="'k' needs to be at least 1"):
+        nearest_pairs(*embeddings, 0)
+    with pytest.raises(ValueError, match="'chunk_size'"):
+        nearest_pairs(*embeddings, 1, chunk_size=0)
+    with pytest.raises(ValueError, match="same width"):
+        nearest_pairs(embeddings[0], embeddings[1][:, :3], 1)
+    with pytest.raises(ValueError, match="at least one entity"):
+        nearest_pairs(embeddings[0], embeddings[1][:0], 1)
