@@ -10,7 +10,7 @@ from pyg_mmea.calibration.confidence import VoteConfidence
 from pyg_mmea.calibration.pool import PseudoLabelPool
 from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
-from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity, contains
+from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
 
 
@@ -20,10 +20,10 @@ class Threshold(NamedTuple):
     Attributes:
         value (float): The threshold; infinity selects nothing.
         rule (str): :obj:`"conformal selection"`, see
-            :func:`~pyg_mmea.calibration.precision_threshold`. Where that selects nothing, for want
-            of cases, :obj:`"expected precision"`, see
-            :func:`~pyg_mmea.calibration.expected_threshold`: an estimate, no promise. Where
-            nothing was learned, :obj:`"unanimity"`: all voters need to rank a pair first.
+            :func:`~pyg_mmea.calibration.precision_threshold`. Where the cases allow no promise,
+            since they are too few or too many of them are wrong, :obj:`"expected precision"`, see
+            :func:`~pyg_mmea.calibration.expected_threshold`: an estimate. Where nothing was
+            learned, :obj:`"unanimity"`: all voters need to rank a pair first.
     """
 
     value: float
@@ -117,18 +117,12 @@ class Calibrator:
             "selection": threshold.rule,
             **info,
         }
-        return [summary, *(self._explain(entry, train_links) for entry in entries)]
+        return [summary, *entries]
 
-    def _explain(self, entry: dict[str, Any], train_links: Tensor) -> dict[str, Any]:
-        """Says why a pair is no longer proposed, where people decided that."""
-        if "confidence" in entry:
-            return entry
-        pair = torch.tensor(entry["pair"]).view(2, 1)
-        if bool(contains(self.rejected, pair)):
-            return {**entry, "reason": "rejected by hand"}
-        if bool(contains(train_links.cpu(), pair)):
-            return {**entry, "reason": "became a seed"}
-        return entry
+    def discard(self, train_links: Tensor) -> list[dict[str, Any]]:
+        """Takes out of the pool what people rejected, and what competes with seeds
+        :math:`(2, S)`; returns ledger entries."""
+        return self.pool.discard(train_links, self.rejected)
 
     def threshold(self, confidence: Tensor, precision: float) -> Threshold:
         """Finds the confidence above which candidates have a precision.

@@ -137,10 +137,11 @@ def judge(pairs: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _inputs(candidates: Candidates, votes: Votes) -> np.ndarray:
-    """Score and margin; of each voter the logarithm of the rank, the margin and the logarithm of
-    the probability, which are average where it abstains, and whether it does."""
+    """Score and logarithm of one plus the margin; of each voter the logarithm of the rank, the
+    margin and the logarithm of the probability, average where it abstains, and whether it does."""
     votes = votes.cpu()
-    parts = [candidates.score.cpu().view(-1, 1), candidates.margin.cpu().view(-1, 1)]
+    # A margin between log-probabilities can be any size.
+    parts = [candidates.score.cpu().view(-1, 1), candidates.margin.cpu().log1p().view(-1, 1)]
     for numbers in (votes.rank.log(), votes.margin, votes.probability.clamp(min=1e-9).log()):
         average = numbers.nanmean(dim=0).nan_to_num(0.0)
         parts.append(torch.where(numbers.isnan(), average, numbers))

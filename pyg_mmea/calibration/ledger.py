@@ -1,5 +1,6 @@
 """The append-only record of what happened to every pseudo-label."""
 
+import itertools
 import json
 import os
 import uuid
@@ -32,9 +33,21 @@ class Ledger:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        entries = self.read()
-        self.run: str = entries[0]["run"] if entries else uuid.uuid4().hex[:12]
-        self.num_entries = len(entries)
+        self._run = uuid.uuid4().hex[:12]
+
+    @property
+    def run(self) -> str:
+        """Id of the run, that of the first entry if there is one."""
+        first = self.read(1)
+        return first[0]["run"] if first else self._run
+
+    @property
+    def num_entries(self) -> int:
+        """Number of entries of the file; other processes may add some."""
+        if not self.path.exists():
+            return 0
+        with self.path.open("rb") as file:
+            return sum(line.endswith(b"\n") for line in file)
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Writes entries in one go and waits until they are on disk."""
@@ -47,7 +60,6 @@ class Ledger:
             file.write("".join(lines).encode())
             file.flush()
             os.fsync(file.fileno())
-        self.num_entries += len(lines)
 
     def resume(self, entry: int) -> None:
         """Records that all decisions after the first :obj:`entry` entries are void, if there are
@@ -55,12 +67,14 @@ class Ledger:
         if self.num_entries > entry:
             self.append([{"decision": "resume", "entry": entry}])
 
-    def read(self) -> list[dict[str, Any]]:
-        """Returns all entries; a last line that a killed run left unfinished is none."""
+    def read(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Returns all entries, or the first :obj:`limit`; a last line that a killed run left
+        unfinished is none."""
         if not self.path.exists():
             return []
         with self.path.open("rb") as file:  # a character can be unfinished, too
-            return [json.loads(line) for line in file if line.endswith(b"\n")]
+            lines = itertools.islice(file, limit)
+            return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
     @staticmethod
     def _drop_unfinished_line(file: Any) -> None:
@@ -98,7 +112,7 @@ def replay(entries: Iterable[Entry]) -> dict[int, set[tuple[int, int]]]:
         if entry["decision"] == "accept":
             pairs.add(tuple(entry["pair"]))
         elif entry["decision"] == "drop":
-            pairs.remove(tuple(entry["pair"]))
+            pairs.discard(tuple(entry["pair"]))
         history[entry["epoch"]] = set(pairs)
     return history
 

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.calibration.propose import Candidates
+from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.calibration.vote import Votes
+
+REJECTED = "rejected by hand"
 
 
 class PseudoLabelPool:
@@ -16,7 +19,8 @@ class PseudoLabelPool:
     A candidate *survives* if it was proposed in :obj:`patience` rounds in a row and each time at
     least :obj:`min_votes` voters agreed. A survivor whose confidence reaches the threshold of the
     round joins training. It leaves as soon as it is no longer proposed, or its confidence falls
-    :obj:`slack` below the threshold: agreement that breaks takes the label back.
+    :obj:`slack` below the threshold (below 1/2 in a round without a threshold), as it does when
+    agreement breaks.
 
     Args:
         slack (float): How far the confidence of a label in use may fall below the threshold.
@@ -121,12 +125,25 @@ class PseudoLabelPool:
         self._confidence = confidence
         return entries
 
-    def discard(self, links: Tensor) -> None:
-        """Forgets pairs that share an entity with a link :math:`(2, L)`."""
+    def discard(self, links: Tensor, rejected: Tensor) -> list[dict[str, Any]]:
+        """Forgets pairs that share an entity with a link :math:`(2, L)`, and those that people
+        rejected :math:`(2, R)`.
+
+        Returns:
+            list[dict]: One entry for each label that is dropped.
+        """
         links = links.cpu()
-        keep = ~(torch.isin(self._known[0], links[0]) | torch.isin(self._known[1], links[1]))
+        taken = torch.isin(self._known[0], links[0]) | torch.isin(self._known[1], links[1])
+        wrong = contains(rejected.cpu(), self._known)
+        entries = [
+            {"pair": pair, "decision": "drop", "reason": reason}
+            for gone, reason in ((wrong, REJECTED), (taken & ~wrong, "an entity became a seed"))
+            for pair in self._known[:, gone & self._used].t().tolist()
+        ]
+        keep = ~(taken | wrong)
         self._known, self._streak = self._known[:, keep], self._streak[keep]
         self._used, self._confidence = self._used[keep], self._confidence[keep]
+        return entries
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns the state as tensors."""

@@ -9,7 +9,7 @@ from pyg_mmea.calibration.similarity import SparseSimilarity
 from pyg_mmea.utils.matching import sinkhorn
 
 _TIE = 1e-6  # a margin within float noise is a tie, and a tie is no evidence
-_MAX_MARGIN = 2.0  # where there is no rival
+_NO_RIVAL = 2.0  # the least margin where there is none: as far apart as cosines can be
 
 
 class Candidates(NamedTuple):
@@ -18,7 +18,7 @@ class Candidates(NamedTuple):
     Attributes:
         pairs (torch.Tensor): Source and target ids :math:`(2, P)`.
         score (torch.Tensor): Higher is better :math:`(P)`.
-        margin (torch.Tensor): Gap to the runner-up of either entity :math:`(P)`.
+        margin (torch.Tensor): Gap to the score of the runner-up of either entity :math:`(P)`.
         place (torch.Tensor): Places of the pairs in the similarity :math:`(P)`.
     """
 
@@ -107,9 +107,10 @@ def margins(similarity: SparseSimilarity, places: Tensor, score: Tensor) -> Tens
         - **output:** :math:`(C)`
     """
     own = score[places]
-    gap = torch.full_like(own, _MAX_MARGIN)
+    gap = torch.full_like(own, torch.inf)
     for which, rival in similarity.rivals(places):
         other = score[rival].nan_to_num(-torch.inf)
         top = torch.full_like(own, -torch.inf).scatter_reduce(0, which, other, "amax")
         gap = torch.minimum(gap, own - top)
-    return gap
+    widest = gap[gap.isfinite()].max() if bool(gap.isfinite().any()) else gap.new_tensor(0.0)
+    return torch.where(gap.isinf(), widest.clamp(min=_NO_RIVAL), gap)

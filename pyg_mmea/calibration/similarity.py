@@ -108,11 +108,13 @@ class SparseSimilarity:
         return score
 
     def mutual_best(self, score: Tensor) -> Tensor:
-        """Returns the places of the pairs that either end scores highest, of equal ones all."""
+        """Returns the places of the pairs that both ends score highest and no other pair as high,
+        so that no entity is in two of them."""
         best = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
         for end, num in zip(self.ends, self.num_ends, strict=True):
             top = score.new_full((num,), -torch.inf).scatter_reduce(0, end, score, "amax")
-            best &= score == top[end]
+            first = score == top[end]
+            best &= first & (end[first].bincount(minlength=num) == 1)[end]
         return best.nonzero().view(-1)
 
     def rivals(self, places: Tensor) -> list[tuple[Tensor, Tensor]]:

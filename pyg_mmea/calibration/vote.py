@@ -82,4 +82,7 @@ def collect_votes(
                 abstains,
             )
         )
+    if not voters:
+        none = candidates.score.new_empty(place.numel(), 0)
+        return Votes(voters, none, none, none, none.bool(), none.bool())
     return Votes(voters, *(torch.stack(part, dim=1) for part in zip(*columns, strict=True)))

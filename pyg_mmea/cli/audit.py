@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
+from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Ledger, in_force
+from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import BY_HAND, LEDGER_NAME, Entry, is_by_hand
 from pyg_mmea.cli.console import echo, note, table
 from pyg_mmea.cli.train import load_data
+from pyg_mmea.data import HideAnchors
+from pyg_mmea.typing import ANCHOR_EDGE
 
 _DECISIONS = ("accept", "reject")
 
@@ -41,6 +44,8 @@ def run(arguments: Sequence[str]) -> None:
     config = parser.parse_args(arguments)
     folder = Path(config.folder)
     decisions = [(name, config[name]) for name in _DECISIONS if config[name]]
+    if decisions and config.pair:
+        raise ValueError("'--pair' tells a history and goes with no decision")
     if config.note is not None and not decisions:
         raise ValueError("'--note' needs '--accept' or '--reject'")
     path = folder / LEDGER_NAME
@@ -49,15 +54,16 @@ def run(arguments: Sequence[str]) -> None:
         return
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it in its first round")
+    ledger = Ledger(path).read()
     entries = [
         entry
-        for entry in in_force(Ledger(path).read())
+        for entry in in_force(ledger)
         if is_by_hand(entry) or entry["epoch"] >= config.since_epoch
     ]
     if config.pair:
         _tell(entries, config.pair, config.format)
     else:
-        _summarise(entries, config.format)
+        _summarise(entries, replay(ledger), config.format)
 
 
 def _decide(folder: Path, decisions: list[tuple[str, list[str]]], why: str | None) -> None:
@@ -69,10 +75,20 @@ def _decide(folder: Path, decisions: list[tuple[str, list[str]]], why: str | Non
             if uri not in data[side].uri:
                 raise ValueError(f"'{uri}' is no {side} entity of the run in {folder}")
             pair.append(data[side].uri.index(uri))
+        if decision == "accept":
+            _check_partners(data, pair, uris)
         entry = {"decision": decision, "reason": BY_HAND, "pair": pair, "uri": uris}
         entries.append(entry if why is None else {**entry, "note": why})
     Ledger(folder / LEDGER_NAME).append(entries)
     note(f"{len(entries)} decision(s) kept; 'pyg-mmea train --out {folder} --resume' uses them")
+
+
+def _check_partners(data: HeteroData, pair: list[int], uris: list[str]) -> None:
+    anchors = HideAnchors("train+val")(data)[ANCHOR_EDGE].edge_label_index
+    for row, (entity, uri) in enumerate(zip(pair, uris, strict=True)):
+        partners = anchors[1 - row, anchors[row] == entity].tolist()
+        if partners and pair[1 - row] not in partners:
+            raise ValueError(f"'{uri}' has another counterpart among the seeds")
 
 
 def _tell(entries: Iterable[Entry], uris: list[str], form: str) -> None:
@@ -107,7 +123,7 @@ def _numbers(vote: dict[str, Any]) -> str:
     )
 
 
-def _summarise(entries: list[Entry], form: str) -> None:
+def _summarise(entries: list[Entry], in_use: dict[int, set[tuple[int, int]]], form: str) -> None:
     rounds: dict[int, dict[str, Any]] = {}
     reasons: Counter[str] = Counter()
     by_hand: Counter[str] = Counter()
@@ -121,7 +137,7 @@ def _summarise(entries: list[Entry], form: str) -> None:
                 "threshold": entry["threshold"],
                 "accepted": 0,
                 "dropped": 0,
-                "in use": entry["num_used"],
+                "in use": len(in_use[entry["epoch"]]),
             }
         else:
             ended = "accepted" if entry["decision"] == "accept" else "dropped"

@@ -126,8 +126,8 @@ class Aligner:
 
     def _fit(self, data: HeteroData, folder: Path, quiet: bool) -> None:
         anchors = HideAnchors("train+val")(data)[ANCHOR_EDGE]
-        train_links = anchors.edge_label_index[:, anchors.train_mask]
-        val_links = anchors.edge_label_index[:, anchors.val_mask]
+        train_links = anchors.edge_label_index[:, anchors.train_mask].cpu()
+        val_links = anchors.edge_label_index[:, anchors.val_mask].cpu()
         if train_links.size(1) == 0:
             raise ValueError("'data' needs to have at least one link to train on (got none)")
         visible = HideAnchors("train")(data)
@@ -143,7 +143,8 @@ class Aligner:
         self.calibrator.rejected = rejected
         self._num_decided = accepted.size(1) + rejected.size(1)
         train_links = torch.cat([train_links, accepted], dim=1).unique(dim=1)
-        val_links = val_links[:, ~contains(accepted, val_links)]
+        train_links = train_links[:, ~contains(rejected, train_links)]
+        val_links = val_links[:, ~contains(torch.cat([accepted, rejected], dim=1), val_links)]
 
         module = self._module(
             visible, train_links, config.epochs, self.calibrator if self.calibrate else None
@@ -168,7 +169,7 @@ class Aligner:
             # Its checkpoints hold for these links only: decisions by hand may come before the next.
             name = f"refit-{fingerprint(run.epochs, all_links.tolist(), rejected.tolist())}"
             again = run_phase(
-                name, folder, module, all_links, val_links[:, :0], config, None, quiet
+                name, folder, module, all_links, val_links[:, :0], config, ledger, quiet
             )
             run.seconds, run.refit_epochs = run.seconds + again.seconds, again.epochs
             voters = module.voters()
@@ -183,6 +184,7 @@ class Aligner:
             "confidence_rule": info["rule"],
             "entities": _fingerprint(data),
             "refitted": refits,
+            "accepted": accepted,
             "alignment": {
                 "pairs": candidates.pairs.cpu(),
                 "margin": candidates.margin.cpu(),
@@ -271,6 +273,8 @@ class Aligner:
             )
         anchors = data[ANCHOR_EDGE]
         links = anchors.edge_label_index[:, anchors[f"{split}_mask"]]
+        if split != "train":  # what people accepted was trained on
+            links = links[:, ~contains(self._state["accepted"].to(links.device), links)]
         if links.size(1) == 0:
             raise ValueError(f"'data' needs to have links with '{split}_mask' (got none)")
         z = self.embeddings
@@ -308,8 +312,8 @@ class Aligner:
             threshold = self.calibrator.threshold(part["confidence"], target_precision)
             if threshold.rule != "conformal selection":
                 logger.warning(
-                    "too few validation links to promise a precision of %s: pairs are selected "
-                    "by %s",
+                    "the validation links allow no promise of precision %s: pairs are selected by "
+                    "%s, an estimate",
                     target_precision,
                     threshold.rule,
                 )

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from pyg_mmea.calibration import Calibrator, Ledger
+from pyg_mmea.calibration import Calibrator, Ledger, replay
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import atomic_write
@@ -44,23 +44,41 @@ class CalibrationCallback(Callback):
         self.calibration_links = calibration_links
         self.switch_epoch = switch_epoch
         self.round_every = round_every
+        self._resumed_at: int | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes back labels that compete with new seeds, and those that people rejected since."""
+        if self.ledger is not None and self._resumed_at is not None:
+            self.ledger.resume(self._resumed_at)
+        entries = self.calibrator.discard(self.train_links)
+        if self.ledger is not None and entries:
+            # A training on all seeds that starts again finds most of it recorded.
+            history = replay(self.ledger.read())
+            in_use = history[max(history)] if history else set()
+            entries = [entry for entry in entries if tuple(entry["pair"]) in in_use]
+            self._record(entries, max([trainer.current_epoch, *history]), _checked(pl_module))
+
+    def _record(self, entries: list[dict[str, Any]], epoch: int, module: AlignmentModule) -> None:
+        """Adds entries to the ledger, with the URIs of their pairs, so that it can be read without
+        the data."""
+        if self.ledger is not None:
+            uris = [module.pair[side].uri for side in SIDES]
+            self.ledger.append({"epoch": epoch, **_named(entry, uris)} for entry in entries)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Runs a round if one is due."""
-        if not isinstance(pl_module, AlignmentModule):
-            raise TypeError(f"calibration needs an AlignmentModule (got {type(pl_module)})")
+        module = _checked(pl_module)
+        if module.goes_on:
+            return
         since = trainer.current_epoch + 1 - self.switch_epoch
         if since < 0 or since % self.round_every:
             return
         entries = self.calibrator.round(
-            *pl_module.voters(),
-            self.train_links.to(pl_module.device),
-            self.calibration_links.to(pl_module.device),
+            *module.voters(),
+            self.train_links.to(module.device),
+            self.calibration_links.to(module.device),
         )
-        epoch = {"epoch": trainer.current_epoch}
-        if self.ledger is not None:
-            uris = [pl_module.pair[side].uri for side in SIDES]
-            self.ledger.append({**epoch, **_named(entry, uris)} for entry in entries)
+        self._record(entries, trainer.current_epoch, module)
         logger.info(
             "calibration after epoch %d: %d pseudo-labels of %d candidates, by %s",
             trainer.current_epoch,
@@ -74,12 +92,16 @@ class CalibrationCallback(Callback):
         return {"ledger_entries": 0 if self.ledger is None else self.ledger.num_entries}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if self.ledger is not None:
-            self.ledger.resume(state_dict["ledger_entries"])
+        self._resumed_at = state_dict["ledger_entries"]
+
+
+def _checked(module: LightningModule) -> AlignmentModule:
+    if not isinstance(module, AlignmentModule):
+        raise TypeError(f"calibration needs an AlignmentModule (got {type(module)})")
+    return module
 
 
 def _named(entry: dict[str, Any], uris: list[list[str]]) -> dict[str, Any]:
-    """Adds the URIs of the pair, so that the ledger can be read without the data."""
     if "pair" not in entry:
         return entry
     return {**entry, "uri": [uri[i] for uri, i in zip(uris, entry["pair"], strict=True)]}

@@ -75,16 +75,13 @@ class AlignmentModule(LightningModule):
         return self.goes_on or self.current_epoch >= self.config.switch_epoch
 
     def go_on_with(self, links: Tensor, epochs: int) -> None:
-        """Prepares for some more epochs on more seeds, at the rate at which the schedule ended;
-        pseudo-labels that share an entity with a seed are dropped.
+        """Prepares for some more epochs on more seeds, at the rate at which the schedule ended.
 
         Args:
             links (torch.Tensor): All seeds :math:`(2, S)`.
             epochs (int): Number of epochs.
         """
         self.train_links, self.epochs, self.goes_on = links, epochs, True
-        if self.calibrator is not None:
-            self.calibrator.pool.discard(links)
 
     def setup(self, stage: str) -> None:
         """Moves the pair to the device once, for all steps."""

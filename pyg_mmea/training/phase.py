@@ -72,7 +72,7 @@ def run_phase(
     selects = config.selection == "validation" and val_links.size(1) > 0
     timer = Timer(interval="epoch")
     callbacks: list[Callback] = [timer]
-    if module.calibrator is not None and not module.goes_on:
+    if module.calibrator is not None:
         callbacks.append(
             CalibrationCallback(
                 module.calibrator,

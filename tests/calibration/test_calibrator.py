@@ -305,10 +305,14 @@ def test_what_people_decide_is_not_proposed_and_leaves_with_the_reason():
     train = torch.cat([train, accepted], dim=1)
     candidates, _ = calibrate.examine(online, online, train)
     assert not contains(candidates.pairs, used[:, :4]).any()
-    _, *entries = calibrate.round(online, online, train, val)
+    entries = calibrate.discard(train)
+    assert not contains(calibrate.pool.pairs, used[:, :4]).any()
+    assert calibrate.discard(train) == []
     reason = {tuple(entry["pair"]): entry["reason"] for entry in entries}
-    for pairs, expected in ((used[:, :2], "rejected by hand"), (accepted, "became a seed")):
+    reasons = ("rejected by hand", "an entity became a seed")
+    for pairs, expected in zip((used[:, :2], accepted), reasons, strict=True):
         assert {reason[tuple(pair)] for pair in pairs.t().tolist()} == {expected}
+    calibrate.round(online, online, train, val)
     assert not contains(calibrate.pool.pairs, used[:, :4]).any()
     assert calibrate.pool.pairs.size(1) > 20
 

@@ -80,7 +80,7 @@ def test_regression_and_its_cases_against_newton_steps():
     numbers = (votes.rank.log(), votes.margin, votes.probability.log())
     parts = [
         candidates.score.view(-1, 1),
-        candidates.margin.view(-1, 1),
+        candidates.margin.log1p().view(-1, 1),
         *(torch.where(votes.abstains, x.nanmean(dim=0), x) for x in numbers),
         votes.abstains,
     ]

@@ -234,9 +234,12 @@ def test_discarded_are_pairs_that_share_an_entity_with_a_link():
     pool = PseudoLabelPool(patience=1)
     play(pool, {A: 0.95, B: 0.95, C: 0.2, (3, 9): 0.95})
     links = torch.tensor([[0, 7, 8], [4, 9, 8]])  # one shares a source, one a target
-    pool.discard(links[:, 2:])
+    none = links[:, :0]
+    assert pool.discard(links[:, 2:], none) == []
     assert used(pool) == {A, B, (3, 9)}
-    pool.discard(links)
+    entries = pool.discard(links, none)
+    assert {tuple(entry["pair"]) for entry in entries} == {A, (3, 9)}
+    assert {entry["decision"] for entry in entries} == {"drop"}
     assert used(pool) == {B}
     pairs, confidence = pool.beliefs
     assert dict(zip(map(tuple, pairs.t().tolist()), confidence.tolist(), strict=True)) == {

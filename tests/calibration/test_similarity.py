@@ -161,9 +161,17 @@ def test_mutual_best_and_rivals_against_a_loop(k):
         assert sorted(found) == [(i, j) for i, j in of_all if i in wanted]
 
 
-def test_mutual_best_takes_all_of_equal_ones():
+def test_mutual_best_takes_none_of_equal_ones():
     similarity = sparse((0, 0, 0.5), (0, 1, 0.5), (2, 1, 0.2), (2, 3, 0.4))
-    assert similarity.mutual_best(similarity.cosine["joint"]).tolist() == [0, 1, 3]
+    assert similarity.mutual_best(similarity.cosine["joint"]).tolist() == [3]
+
+
+def test_equal_embeddings_do_not_multiply():
+    same = {side: {"joint": torch.ones(300, 4)} for side in ("source", "target")}
+    everyone = torch.arange(300)
+    similarity = SparseSimilarity.build(same, None, everyone, everyone, k=20)
+    assert similarity.num_pairs <= 20 * 600
+    assert similarity.mutual_best(similarity.csls()).numel() == 0
 
 
 @pytest.mark.parametrize("sides", [(0,), (1,), (0, 1)])

@@ -2,10 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from pyg_mmea.calibration import Ledger, replay
+from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import LEDGER_NAME
+from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.cli import main
+from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner
 
 
@@ -70,28 +73,48 @@ def test_bad_usage(cli, calibrated: Path, tmp_path: Path) -> None:
     assert entries(calibrated) == before
 
 
-def test_decisions_bind_the_next_training(cli, calibrated: Path, quick: list[str]) -> None:
+def test_conflicts_are_refused(cli, calibrated: Path) -> None:
+    data = FakeMMKG()[0]
+    anchors = data["source", "anchor", "target"]
+    source, target = anchors.edge_label_index[:, anchors.train_mask][:, 0].tolist()
+    other = data["target"].uri[target - 1]
+    code, _, err = cli("audit", calibrated, "--accept", data["source"].uri[source], other)
+    assert code == 2
+    assert "has another counterpart" in err
+    uris = last_pair(calibrated)
+    assert cli("audit", calibrated, "--pair", *uris, "--accept", *uris)[0] == 2
+
+
+def test_decisions_bind_the_next_training(cli, calibrated: Path) -> None:
     source, target = last_pair(calibrated)
+    before = json.loads((calibrated / "result.json").read_text())
+    assert before["num_decided_by_hand"] == 0
     pool = replay(entries(calibrated))
-    known = {uri for entry in entries(calibrated) for uri in entry.get("uri", [])[:1]}
+    assert len(pool[max(pool)]) == before["num_pseudo_labels"]
     code, _, err = cli("audit", calibrated, "--reject", source, target, "--note", "other colour")
     assert code == 0
     assert "--resume" in err
-    data = json.loads((calibrated / "result.json").read_text())
-    assert data["num_decided_by_hand"] == 0
-    assert pool
-    assert known
-    code, *_ = cli("train", "--out", calibrated, "--resume", "--epochs=7", "--quiet")
-    assert code == 0
-    result = json.loads((calibrated / "result.json").read_text())
-    assert (result["epochs"], result["num_decided_by_hand"]) == (7, 1)
-    history = [entry for entry in entries(calibrated) if entry.get("uri") == [source, target]]
-    assert [entry["decision"] for entry in history[-2:]] == ["reject", "drop"]
-    assert history[-1]["reason"] == "rejected by hand"
-    table = Aligner.load(calibrated)._state["alignment"]["pairs"].t().tolist()
-    assert history[-1]["pair"] not in table
+    for epochs in (5, 7):  # no round is left, then two are
+        code, *_ = cli("train", "--out", calibrated, "--resume", f"--epochs={epochs}", "--quiet")
+        assert code == 0
+        result = json.loads((calibrated / "result.json").read_text())
+        assert (result["epochs"], result["num_decided_by_hand"]) == (epochs, 1)
+        history = [entry for entry in in_force(entries(calibrated)) if "uri" in entry]
+        history = [entry for entry in history if entry["uri"] == [source, target]]
+        assert history[-1]["decision"] in ("reject", "drop")
+        pool = replay(entries(calibrated))
+        assert tuple(history[-1]["pair"]) not in pool[max(pool)]
+        assert len(pool[max(pool)]) == result["num_pseudo_labels"]
+        table = Aligner.load(calibrated)._state["alignment"]["pairs"].t().tolist()
+        assert history[-1]["pair"] not in table
 
     cli("audit", calibrated, "--accept", source, target)
-    assert cli("train", "--out", calibrated, "--resume", "--epochs=8", "--quiet")[0] == 0
+    assert cli("train", "--out", calibrated, "--resume", "--quiet")[0] == 0
     again = json.loads((calibrated / "result.json").read_text())
     assert again["num_seeds"] == result["num_seeds"] + 1
+    # What was trained on is no test any more.
+    data = FakeMMKG()[0]
+    anchors = data["source", "anchor", "target"]
+    pair = torch.tensor([history[-1]["pair"]]).t()
+    tested = contains(anchors.edge_label_index[:, anchors.test_mask], pair)
+    assert again["test"]["num_links"] == before["test"]["num_links"] - int(tested)
