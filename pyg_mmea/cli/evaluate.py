@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("folder", metavar="RUN", help="folder of the run")
     parser.add_argument(
-        "--split", type=Literal["test", "val"], default="test", help="which links to rank"
+        "--split", type=Literal["test", "val", "train"], default="test", help="which links to rank"
     )
     parser.add_argument(
         "--candidates",
