@@ -86,6 +86,30 @@ def table(runs_of: dict[str, list[dict]]) -> list[str]:
     return lines
 
 
+def alignment_table(runs_of: dict[str, list[dict]]) -> list[str]:
+    """Precision and coverage of the alignment by the precision asked for, a row a data set."""
+    targets = sorted(
+        {target for runs in runs_of.values() for run in runs for target in run["alignment"]}
+    )
+    heads = [f"{target}: precision (coverage)" for target in targets]
+    lines = [
+        "Alignments by the precision asked for: the one realised, and the share of links found.",
+        "",
+        "| data | " + " | ".join(heads) + " |",
+        "| --- |" + " --- |" * len(heads),
+    ]
+    for data, title in DATA.items():
+        cells = []
+        for target in targets:
+            worth = [run["alignment"][target] for run in runs_of.get(data, [])]
+            known = [each["precision"] for each in worth if each["precision"] is not None]
+            found = spread([each["coverage"] for each in worth]) if worth else ""
+            cells.append(f"{spread(known)} ({found})" if known else f"none ({found})")
+        if runs_of.get(data):
+            lines.append("| " + " | ".join([title, *cells]) + " |")
+    return lines
+
+
 def summary(results: dict[str, dict[str, list[dict]]]) -> str:
     """Hits@1 of the main settings, a row a data set."""
     lines = [
@@ -127,7 +151,9 @@ def main() -> None:
         config = (HERE / "configs" / f"{setting}.yaml").read_text(encoding="utf-8")
         comment = [line[2:] for line in config.splitlines() if line.startswith("# ")]
         commands = {run["command"] for runs in results[setting].values() for run in runs}
-        lines += [f"## {setting}", "", *comment, "", *table(results[setting]), ""]
+        runs_of = results[setting]
+        lines += [f"## {setting}", "", *comment, "", *table(runs_of), ""]
+        lines += [*alignment_table(runs_of), ""]
         lines += ["```", *sorted(commands), "```", ""]
     (HERE / "README.md").write_text("\n".join(lines), encoding="utf-8")
     fill(HERE.parent / "README.md", summary(results))

@@ -40,6 +40,9 @@ def test_append_and_read(tmp_path):
     again = Ledger(str(path))
     assert again.read() == entries
     assert (again.num_entries, again.run) == (4, ledger.run)
+    again.append([{"epoch": 4}])  # as another process does
+    assert ledger.num_entries == 5
+    assert [entry["epoch"] for entry in ledger.read(2)] == [1, 1]
     assert Ledger(tmp_path / "other.jsonl").run != ledger.run
 
 

@@ -250,6 +250,21 @@ def test_discarded_are_pairs_that_share_an_entity_with_a_link():
     assert used(pool) == {B, C}
 
 
+def test_discarded_are_pairs_that_people_rejected():
+    pool = PseudoLabelPool(patience=2)
+    for _ in range(2):
+        play(pool, {A: 0.95, B: 0.95, C: 0.2})
+    rejected = torch.tensor([[0, 2, 7, 1], [5, 2, 7, 5]])  # A, C and two that are not there
+    (entry,) = pool.discard(rejected[:, :0], rejected)  # C is no label
+    assert entry == {"pair": list(A), "decision": "drop", "reason": "rejected by hand"}
+    assert used(pool) == {B}
+    assert pool.beliefs[0].t().tolist() == [list(B)]
+    assert pool.survivors(*evidence([A, B, C])).tolist() == [False, True, False]
+    # Who is rejected and competes with a seed is rejected.
+    (entry,) = pool.discard(torch.tensor([[1], [1]]), torch.tensor([B]).t())
+    assert entry["reason"] == "rejected by hand"
+
+
 def test_beliefs_are_the_candidates_of_the_last_round():
     pool = PseudoLabelPool()
     play(pool, {C: 0.3})

@@ -127,6 +127,15 @@ def test_without_a_rival():
     assert votes.abstains.tolist() == [[False, True]]
 
 
+def test_without_voters():
+    online = embeddings()
+    joint = {side: {"joint": views["joint"]} for side, views in online.items()}
+    similarity = build(joint)
+    votes = collect_votes(similarity, candidates(similarity))
+    assert votes.voters == []
+    assert all(x.size() == (3, 0) for x in votes[1:])
+
+
 def test_linked_entities_take_no_part():
     online = embeddings()
     similarity = build(online)
