@@ -17,6 +17,7 @@ from pyg_mmea.calibration import (
     expected_threshold,
     precision_threshold,
 )
+from pyg_mmea.calibration.confidence import judge
 from pyg_mmea.calibration.similarity import contains
 
 NUM_LINKS, NUM_DANGLING = 220, 20
@@ -264,6 +265,19 @@ def test_rounds_use_the_precision_asked_for():
         assert thresholds[-1] == (expected if num_used[-1] else None)
     assert num_used == sorted(num_used)
     assert num_used[-1] == summary["num_candidates"] > num_used[-2] > num_used[1] > 0
+
+
+def test_survivors_are_compared_with_cases_that_survive():
+    online, links = world()
+    train, val = links[:, :30], links[:, 30:130]
+    calibrate, history = run(online, train, val)
+    candidates, votes = calibrate.examine(moved(online, 9), online, train)
+    survives = calibrate.pool.survivors(candidates, votes)
+    judged, right = judge(candidates.pairs, val)
+    calibrate.round(moved(online, 9), online, train, val)
+    assert torch.equal(calibrate.confidence.cases[1], right[judged & survives])
+    assert 0 < int((judged & survives).sum()) < int(judged.sum())
+    assert [summary["num_survivors"] > 0 for summary, *_ in history] == [False, True, True]
 
 
 def test_too_few_cases_for_a_promise_leave_an_estimate():

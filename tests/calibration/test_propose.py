@@ -127,6 +127,14 @@ def test_ties_are_dropped(proposer):
     assert proposer(build(same, same)).pairs.size(1) == 0
 
 
+def test_gaps_within_float_noise_are_ties():
+    pairs = torch.tensor([[0, 0, 1, 1], [0, 1, 2, 3]])
+    cosine = torch.tensor([0.5, 0.5 + 6e-8, 0.5, 0.5 + 6e-6])
+    assert cosine.unique().numel() == 3
+    found = MutualNearestProposer(0)(SparseSimilarity(pairs, {"joint": cosine}))
+    assert found.pairs.t().tolist() == [[1, 3]]
+
+
 def test_margins_by_hand():
     pairs = torch.tensor([[0, 0, 0, 1, 2], [0, 1, 2, 1, 3]])
     similarity = SparseSimilarity(pairs, {"joint": torch.zeros(5)})
