@@ -26,12 +26,12 @@ Protocol: official splits; structure and relations (DBP15K), and attributes (RSN
 (emoji, handcrafted features); no names, no literal values. Hits@1 and MRR are means of both
 directions with CSLS (k = 10), exact ranks, no one-to-one matching. A tenth of the seeds is held
 back as validation links; it weighs the views and calibrates the confidence. Nothing is selected on
-test links: all runs share one set of defaults and use the last epoch. Then
-training ends on all seeds, validation links included: without calibration it starts over, with it
-ten more epochs follow; both count in the time. "all" ranks every entity of the other graph instead
-of the counterparts of the test links. The precision of pseudo-labels and alignments is taken over
-pairs of which at least one entity has a link that was hidden. Times are seconds
-of training with {threads} CPU thread(s) a run on {machine}, other runs beside it, so they are upper
+test links: all runs share one set of defaults and use the last epoch. Then training ends on all
+seeds, validation links included: without calibration it starts over, with it ten more epochs
+follow; both count in the time. "all" ranks every entity of the other graph instead of the
+counterparts of the test links. The precision of pseudo-labels and alignments is taken over pairs of
+which at least one entity has a link that was hidden. Times are seconds of training with {threads}
+CPU thread(s) a run on {machine}, with one other run beside it on two cores, so they are upper
 bounds; memory is peak resident memory of the process. Commits: {commits}.
 """
 
@@ -145,7 +145,9 @@ def main() -> None:
     results = load()
     every = [run for runs_of in results.values() for runs in runs_of.values() for run in runs]
     commits = ", ".join(sorted({str(run["git"])[:10] for run in every}))
-    lines = [INTRO.format(**every[0]["environment"], commits=commits)]
+    threads = " or ".join(sorted({str(run["environment"]["threads"]) for run in every}))
+    machine = every[0]["environment"]["machine"]
+    lines = [INTRO.format(threads=threads, machine=machine, commits=commits)]
     order = ["supervised", "calibrated", "gat", *sorted(results)]
     for setting in dict.fromkeys(name for name in order if name in results):
         config = (HERE / "configs" / f"{setting}.yaml").read_text(encoding="utf-8")

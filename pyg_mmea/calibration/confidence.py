@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from pyg_mmea.calibration.propose import Candidates
-from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.calibration.vote import Votes
+from pyg_mmea.utils.pairs import judge
 
 _NUM_FOLDS = 5
 
@@ -70,7 +70,7 @@ class VoteConfidence:
             smooth = torch.where(right, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))
             target = smooth.numpy()
             held = np.empty(len(cases))
-            order = cases[:, 0].argsort(kind="stable")  # every fold spans all scores
+            order = np.lexsort(cases.T[::-1])  # by score: every fold spans all scores
             for fold in range(_NUM_FOLDS):
                 rest = np.delete(order, np.s_[fold::_NUM_FOLDS])
                 weight, bias = _regress(cases[rest], target[rest])
@@ -120,20 +120,6 @@ class VoteConfidence:
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(min_cases={self.min_cases})"
-
-
-def judge(pairs: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-    """Tells which pairs share an entity with a link, and which are one.
-
-    Args:
-        pairs (torch.Tensor): Source and target ids :math:`(2, P)`.
-        links (torch.Tensor): Source and target ids :math:`(2, C)`.
-
-    Returns:
-        tuple: Two bool tensors :math:`(P)`.
-    """
-    touched = torch.isin(pairs[0], links[0]) | torch.isin(pairs[1], links[1])
-    return touched, contains(links, pairs)
 
 
 def _inputs(candidates: Candidates, votes: Votes) -> np.ndarray:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.calibration.propose import Candidates
-from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.calibration.vote import Votes
+from pyg_mmea.utils.pairs import contains, judge
 
 REJECTED = "rejected by hand"
 
@@ -108,14 +108,14 @@ class PseudoLabelPool:
         kept = was_used & (confidence >= floor)
         used = kept | ((streak >= self.patience) & (confidence >= threshold))
 
-        entries = [
-            _entry(pairs[:, i], "accept", "sure", votes, confidence, threshold, i)
-            for i in (used & ~was_used).nonzero().view(-1).tolist()
-        ]
-        entries += [
-            _entry(pairs[:, i], "drop", "confidence fell", votes, confidence, threshold, i)
-            for i in (was_used & ~used).nonzero().view(-1).tolist()
-        ]
+        entries = []
+        for decision, reason, changed in (
+            ("accept", "sure", used & ~was_used),
+            ("drop", "confidence fell", was_used & ~used),
+        ):
+            index = changed.nonzero().view(-1)
+            part = pairs[:, index], votes.cpu().select(index), confidence[index]
+            entries += _entries(decision, reason, threshold, *part)
         gone = self._known[:, self._used & (_find(self._known, pairs) < 0)]
         entries += [
             {"pair": pair, "decision": "drop", "reason": "no longer proposed"}
@@ -133,7 +133,7 @@ class PseudoLabelPool:
             list[dict]: One entry for each label that is dropped.
         """
         links = links.cpu()
-        taken = torch.isin(self._known[0], links[0]) | torch.isin(self._known[1], links[1])
+        taken, _ = judge(self._known, links)
         wrong = contains(rejected.cpu(), self._known)
         entries = [
             {"pair": pair, "decision": "drop", "reason": reason}
@@ -171,31 +171,35 @@ def _find(pairs: Tensor, known: Tensor) -> Tensor:
     return torch.where(keys[place] == wanted, order[place], -1)
 
 
-def _entry(
-    pair: Tensor,
-    decision: str,
-    reason: str,
-    votes: Votes,
-    confidence: Tensor,
-    threshold: float,
-    i: int,
+def _entries(
+    decision: str, reason: str, threshold: float, pairs: Tensor, votes: Votes, confidence: Tensor
+) -> list[dict[str, Any]]:
+    numbers = (votes.agrees, votes.rank, votes.margin, votes.probability, votes.abstains)
+    rows = zip(*(x.tolist() for x in numbers), strict=True)
+    return [
+        {
+            "pair": pair,
+            "decision": decision,
+            "reason": reason,
+            "confidence": round(sure, 4),
+            "threshold": round(threshold, 4) if math.isfinite(threshold) else None,
+            "votes": {
+                name: _vote(*vote)
+                for name, vote in zip(votes.voters, zip(*row, strict=True), strict=True)
+            },
+        }
+        for pair, sure, row in zip(pairs.t().tolist(), confidence.tolist(), rows, strict=True)
+    ]
+
+
+def _vote(
+    agrees: bool, rank: float, margin: float, probability: float, abstains: bool
 ) -> dict[str, Any]:
-    return {
-        "pair": pair.tolist(),
-        "decision": decision,
-        "reason": reason,
-        "confidence": round(float(confidence[i]), 4),
-        "threshold": round(threshold, 4) if math.isfinite(threshold) else None,
-        "votes": {name: _vote(votes, i, column) for column, name in enumerate(votes.voters)},
-    }
-
-
-def _vote(votes: Votes, i: int, column: int) -> dict[str, Any]:
-    if bool(votes.abstains[i, column]):
+    if abstains:
         return {"agrees": None, "rank": None, "margin": None, "probability": None}
     return {
-        "agrees": bool(votes.agrees[i, column]),
-        "rank": float(votes.rank[i, column]),
-        "margin": round(float(votes.margin[i, column]), 4),
-        "probability": round(float(votes.probability[i, column]), 4),
+        "agrees": agrees,
+        "rank": rank,
+        "margin": round(margin, 4),
+        "probability": round(probability, 4),
     }

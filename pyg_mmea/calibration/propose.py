@@ -1,5 +1,6 @@
 """Candidates for pseudo-labels."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -32,7 +33,7 @@ class Candidates(NamedTuple):
         """Takes the pairs that are each other's best by a score of all pairs :math:`(P)`; pairs
         that are tied are left out."""
         place = similarity.mutual_best(score)
-        margin = margins(similarity, place, score)
+        margin = margins(similarity.rivals(place), place, score)
         place, margin = place[margin > _TIE], margin[margin > _TIE]
         order = score[place].argsort(descending=True, stable=True)
         place = place[order]
@@ -98,9 +99,14 @@ class SinkhornProposer:
         )
 
 
-def margins(similarity: SparseSimilarity, places: Tensor, score: Tensor) -> Tensor:
+def margins(rivals: Sequence[tuple[Tensor, Tensor]], places: Tensor, score: Tensor) -> Tensor:
     """Returns the gap between the score of some pairs and that of the best other pair of either
     end, negative where that one is better; rivals whose score is NaN do not count.
+
+    Args:
+        rivals (list): See :meth:`SparseSimilarity.rivals`.
+        places (torch.Tensor): Places of the pairs.
+        score (torch.Tensor): Scores of all pairs.
 
     Shapes:
         - **input:** places :math:`(C)`, scores of all pairs :math:`(P)`
@@ -108,7 +114,7 @@ def margins(similarity: SparseSimilarity, places: Tensor, score: Tensor) -> Tens
     """
     own = score[places]
     gap = torch.full_like(own, torch.inf)
-    for which, rival in similarity.rivals(places):
+    for which, rival in rivals:
         other = score[rival].nan_to_num(-torch.inf)
         top = torch.full_like(own, -torch.inf).scatter_reduce(0, which, other, "amax")
         gap = torch.minimum(gap, own - top)

@@ -5,16 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from pyg_mmea.utils.pairs import contains
 from pyg_mmea.utils.similarity import nearest_pairs, normalize
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]
-
-
-def contains(pairs: Tensor, wanted: Tensor) -> Tensor:
-    """Tells which of the wanted pairs :math:`(2, Q)` are among the pairs :math:`(2, P)`."""
-    width = 1 + int(torch.cat([pairs[1], wanted[1], pairs.new_zeros(1)]).max())
-    return torch.isin(wanted[0] * width + wanted[1], pairs[0] * width + pairs[1])
 
 
 class SparseSimilarity:

@@ -74,7 +74,7 @@ def collect_votes(
             probability = torch.minimum(probability, 1 / (1 + odds))
         abstains = own.isnan()
         limit = 1 if name == "momentum" else vote_rank
-        numbers = (rank, margins(similarity, place, score), probability)
+        numbers = (rank, margins(rivals, place, score), probability)
         columns.append(
             (
                 *(x.masked_fill(abstains, torch.nan) for x in numbers),

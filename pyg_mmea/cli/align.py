@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> None:
         type=Precision | None,
         default=0.95,
         help="expected share of right pairs among those with a counterpart; 'null' writes every "
-        "mutual nearest pair",
+        "candidate",
     )
     parser.add_argument("--base", metavar="IRI", help="put before identifiers without a scheme")
     config = parser.parse_args(arguments)

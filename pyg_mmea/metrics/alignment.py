@@ -8,6 +8,7 @@ from torch import Tensor
 from pyg_mmea.metrics.ranks import Candidates, candidate_axes, link_ranks
 from pyg_mmea.metrics.rerank import answer_ranks, sparse_ranks
 from pyg_mmea.utils.matching import hungarian, mutual_nearest, sinkhorn_topk
+from pyg_mmea.utils.pairs import judge
 
 HITS_AT = (1, 5, 10)
 DIRECTIONS = ("source_to_target", "target_to_source")
@@ -185,11 +186,7 @@ def pseudo_label_precision(pairs: Tensor, gold_links: Tensor) -> dict[str, Any]:
     for name, index in (("pairs", pairs), ("gold_links", gold_links)):
         if index.dim() != 2 or index.size(0) != 2:
             raise ValueError(f"'{name}' needs shape [2, P] (got {list(index.shape)})")
-    known = torch.isin(pairs[0], gold_links[0]) | torch.isin(pairs[1], gold_links[1])
-    width = 1 + max(
-        (int(index[1].max()) for index in (pairs, gold_links) if index.numel()), default=0
-    )
-    correct = torch.isin(pairs[0] * width + pairs[1], gold_links[0] * width + gold_links[1])
+    known, correct = judge(pairs, gold_links)
     num_known, num_correct = int(known.sum()), int(correct.sum())
     return {
         "num": pairs.size(1),

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea import __version__
-from pyg_mmea.calibration import Calibrator, Ledger, decided_by_hand
+from pyg_mmea.calibration import Calibrator, Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.data import HideAnchors, validate
 from pyg_mmea.loss.objective import PCMEAObjective
-from pyg_mmea.metrics import evaluate_alignment, pseudo_label_precision
+from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
+from pyg_mmea.training.outcome import alignment_table, summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
-from pyg_mmea.training.resources import peak_gpu_mb, peak_rss_mb
+from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.io import atomic_write, fingerprint
+from pyg_mmea.utils.pairs import contains
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,6 @@ class Aligner:
         self.training = training or TrainingConfig()
         self.seed = seed
         self.result: dict[str, Any] = {}
-        self._num_decided = 0
         self._state: dict[str, Any] = {}
 
     @property
@@ -125,75 +124,81 @@ class Aligner:
         return self
 
     def _fit(self, data: HeteroData, folder: Path, quiet: bool) -> None:
-        anchors = HideAnchors("train+val")(data)[ANCHOR_EDGE]
-        train_links = anchors.edge_label_index[:, anchors.train_mask].cpu()
-        val_links = anchors.edge_label_index[:, anchors.val_mask].cpu()
-        if train_links.size(1) == 0:
-            raise ValueError("'data' needs to have at least one link to train on (got none)")
-        visible = HideAnchors("train")(data)
-        config = self.training
-        self.calibrator.reset()
         ledger = Ledger(folder / LEDGER_NAME)
         if not (folder / "checkpoints" / "select" / "last.ckpt").exists():
             ledger.resume(0)
-        accepted, rejected = (
-            torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
-            for pairs in decided_by_hand(ledger.read())
-        )
-        self.calibrator.rejected = rejected
-        self._num_decided = accepted.size(1) + rejected.size(1)
-        train_links = torch.cat([train_links, accepted], dim=1).unique(dim=1)
-        train_links = train_links[:, ~contains(rejected, train_links)]
-        val_links = val_links[:, ~contains(torch.cat([accepted, rejected], dim=1), val_links)]
+        seeds = Seeds.read(data, ledger)
+        visible = HideAnchors("train")(data)
+        self.calibrator.reset()
+        self.calibrator.rejected = seeds.rejected
 
         module = self._module(
-            visible, train_links, config.epochs, self.calibrator if self.calibrate else None
+            visible, seeds.train, self.training.epochs, self.calibrator if self.calibrate else None
         )
-        run = run_phase("select", folder, module, train_links, val_links, config, ledger, quiet)
+        run = run_phase(
+            "select", folder, module, seeds.train, seeds.val, self.training, ledger, quiet
+        )
         val = None
-        if val_links.size(1) > 0:
-            module.weigh(val_links)
-            val = _measure(module, val_links)
+        if seeds.val.size(1) > 0:
+            module.weigh(seeds.val)
+            val = _measure(module, seeds.val)
         voters = module.voters()
-        candidates, votes = self.calibrator.examine(*voters, train_links.to(module.device))
-        info = self.calibrator.confidence.fit(candidates, votes, val_links.to(module.device))
-        all_links = torch.cat([train_links, val_links], dim=1)
-        refits = val is not None and config.refit
-        if refits:
-            if self.calibrate:
-                module.go_on_with(all_links, config.refit_epochs)
-            else:
-                weights = module.view_weights
-                module = self._module(visible, all_links, run.epochs, None)
-                module.view_weights = weights
-            # Its checkpoints hold for these links only: decisions by hand may come before the next.
-            name = f"refit-{fingerprint(run.epochs, all_links.tolist(), rejected.tolist())}"
-            again = run_phase(
-                name, folder, module, all_links, val_links[:, :0], config, ledger, quiet
-            )
-            run.seconds, run.refit_epochs = run.seconds + again.seconds, again.epochs
+        candidates, votes = self.calibrator.examine(*voters, seeds.train.to(module.device))
+        self.calibrator.confidence.fit(candidates, votes, seeds.val.to(module.device))
+        again = None
+        if val is not None and self.training.refit:
+            module, again = self._refit(visible, seeds, module, run, folder, ledger, quiet)
             voters = module.voters()
         # Validation links are known to whoever asks for the alignment, so they are not proposed.
-        candidates, votes = self.calibrator.examine(*voters, all_links.to(module.device))
-        final = voters[0] if config.encoder == "online" else voters[1]
+        candidates, votes = self.calibrator.examine(*voters, seeds.all.to(module.device))
+        final = voters[0] if self.training.encoder == "online" else voters[1]
         self._state = {
             "embeddings": {side: out["joint"].cpu() for side, out in final.items()},
             "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
             "view_weights": module.view_weights,
             "confidence": self.calibrator.confidence.state_dict(),
-            "confidence_rule": info["rule"],
             "entities": _fingerprint(data),
-            "refitted": refits,
-            "accepted": accepted,
+            "refitted": again is not None,
+            "accepted": seeds.accepted,
             "alignment": {
                 "pairs": candidates.pairs.cpu(),
                 "margin": candidates.margin.cpu(),
                 "confidence": self.calibrator.confidence(candidates, votes),
-                "known": all_links,
+                "known": seeds.all,
             },
         }
-        num_seeds = (all_links if refits else train_links).size(1)
-        self.result = self._summary(data, module, run, num_seeds, val)
+        measured = {
+            "val": val,
+            "test": self._test(data, "test"),
+            "test_all": self._test(data, "all"),
+        }
+        self.result = summarize(data, module, self.calibrator, self.seed, seeds, run, again)
+        self.result |= measured
+
+    def _refit(
+        self,
+        visible: HeteroData,
+        seeds: Seeds,
+        module: AlignmentModule,
+        run: PhaseResult,
+        folder: Path,
+        ledger: Ledger,
+        quiet: bool,
+    ) -> tuple[AlignmentModule, PhaseResult]:
+        """Trains on all seeds: goes on where there was calibration, else starts over."""
+        if self.calibrate:
+            module.go_on_with(seeds.all, self.training.refit_epochs)
+        else:
+            weights = module.view_weights
+            module = self._module(visible, seeds.all, run.epochs, None)
+            module.view_weights = weights
+        # Its checkpoints hold for these links only: decisions by hand may come before the next.
+        links = seeds.all.tolist(), seeds.rejected.tolist()
+        name = f"refit-{fingerprint(run.epochs, *links)}"
+        again = run_phase(
+            name, folder, module, seeds.all, seeds.val[:, :0], self.training, ledger, quiet
+        )
+        return module, again
 
     def _module(
         self, data: HeteroData, links: Tensor, epochs: int, calibrator: Calibrator | None
@@ -205,42 +210,9 @@ class Aligner:
             model, objective, data, links, self.training, self.seed, epochs, calibrator
         )
 
-    def _summary(
-        self,
-        data: HeteroData,
-        module: AlignmentModule,
-        run: PhaseResult,
-        num_seeds: int,
-        val: dict[str, Any] | None,
-    ) -> dict[str, Any]:
-        pseudo = self.calibrator.pool.pairs
-        anchors = data[ANCHOR_EDGE]
-        hidden = anchors.edge_label_index[:, ~anchors.train_mask]
-        tests = bool(anchors.test_mask.any())
-        return {
-            "dataset": data.dataset if "dataset" in data else None,
-            "model": type(module.model).__name__,
-            "version": __version__,
-            "git": None,
-            "seed": self.seed,
-            "split_seed": None,
-            "device": str(module.device),
-            "epochs": run.epochs,
-            "refit_epochs": run.refit_epochs,
-            "train_seconds": round(run.seconds, 2),
-            "peak_rss_mb": peak_rss_mb(),
-            "peak_gpu_mb": peak_gpu_mb(module.device),
-            "num_seeds": num_seeds,
-            "num_decided_by_hand": self._num_decided,
-            "num_pseudo_labels": pseudo.size(1),
-            "pseudo_label_precision": pseudo_label_precision(pseudo, hidden)["precision"],
-            "confidence_rule": self._state["confidence_rule"],
-            "selection": run.selection,
-            "view_weights": module.view_weights,
-            "val": val,
-            "test": self.evaluate(data) if tests else None,
-            "test_all": self.evaluate(data, candidates="all") if tests else None,
-        }
+    def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
+        has_links = bool(data[ANCHOR_EDGE].test_mask.any())
+        return self.evaluate(data, candidates=candidates) if has_links else None
 
     def evaluate(
         self,
@@ -281,8 +253,8 @@ class Aligner:
         return evaluate_alignment(z["source"], z["target"], links, candidates, csls_k, matching)
 
     def predict(self, data: HeteroData, target_precision: float | None = None) -> pd.DataFrame:
-        """Returns the alignment: known links (training and validation), and all other pairs that
-        are each other's nearest neighbour.
+        """Returns the alignment: known links (training and validation), and all candidates, pairs
+        that are each other's best.
 
         Confidence is learned on validation links, so it is the probability that a pair is right
         given that at least one of its entities has a counterpart. For pairs of two entities
@@ -318,20 +290,8 @@ class Aligner:
                     threshold.rule,
                 )
             order = order[part["confidence"][order] >= threshold.value]
-        pairs = torch.cat([part["known"], part["pairs"][:, order]], dim=1)
-        num_known, num_pairs = part["known"].size(1), order.numel()
-        uri_s, uri_t = data["source"].uri, data["target"].uri
-        table = pd.DataFrame(
-            {
-                "source": [uri_s[i] for i in pairs[0].tolist()],
-                "target": [uri_t[i] for i in pairs[1].tolist()],
-                "confidence": [1.0] * num_known + part["confidence"][order].tolist(),
-                "rank_margin": [float("nan")] * num_known + part["margin"][order].tolist(),
-                "origin": ["known"] * num_known + ["predicted"] * num_pairs,
-            }
-        )
-        table.attrs["abstained"] = data["source"].num_nodes - pairs[0].unique().numel()
-        return table
+        found = part["pairs"][:, order], part["confidence"][order], part["margin"][order]
+        return alignment_table(data, part["known"], *found)
 
     def _check(self, data: HeteroData) -> None:
         self.embeddings  # noqa: B018  # raises if there is none

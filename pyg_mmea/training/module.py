@@ -67,12 +67,11 @@ class AlignmentModule(LightningModule):
             2 * model.spec.num_relations, config.propagation_channels
         )
 
-    @property
-    def has_switched(self) -> bool:
-        """Whether calibration and momentum contrast have begun."""
+    def has_switched(self, epoch: int) -> bool:
+        """Whether calibration and momentum contrast have begun in an epoch."""
         if self.calibrator is None:
             return False
-        return self.goes_on or self.current_epoch >= self.config.switch_epoch
+        return self.goes_on or epoch >= self.config.switch_epoch
 
     def go_on_with(self, links: Tensor, epochs: int) -> None:
         """Prepares for some more epochs on more seeds, at the rate at which the schedule ended.
@@ -99,11 +98,10 @@ class AlignmentModule(LightningModule):
         optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
         def factor(epoch: int) -> float:
-            switched = self.goes_on or epoch >= config.switch_epoch
-            share = (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0))) / 2
-            rate = config.lr_end + (1 - config.lr_end) * (0.0 if self.goes_on else share)
-            falls = self.calibrator is not None and switched
-            return rate * (config.switch_lr_factor if falls else 1.0)
+            progress = 1.0 if self.goes_on else min(epoch / self.epochs, 1.0)
+            share = (1 + math.cos(math.pi * progress)) / 2
+            rate = config.lr_end + (1 - config.lr_end) * share
+            return rate * (config.switch_lr_factor if self.has_switched(epoch) else 1.0)
 
         return {
             "optimizer": optimizer,
@@ -118,7 +116,9 @@ class AlignmentModule(LightningModule):
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         """Computes the loss of one batch of links."""
         nodes, links, negatives = self._localize(batch[0].t())
-        momentum = self.momentum(self.pair, nodes) if self.has_switched else None
+        momentum = (
+            self.momentum(self.pair, nodes) if self.has_switched(self.current_epoch) else None
+        )
         out = self.model(self.pair, nodes)
         terms = self.objective(out, links, negatives=negatives, momentum=momentum)
         for name, term in terms.items():
@@ -177,31 +177,50 @@ class AlignmentModule(LightningModule):
         pairs, confidence = self.calibrator.pool.beliefs
         return torch.cat([self.train_links, pairs], dim=1), torch.cat([sure, confidence])
 
-    @torch.no_grad()
-    def views(self, encoder: str | None = None) -> Embeddings:
+    def views(self) -> Embeddings:
         """Embeds both graphs without dropout, with two kinds of views that take no training
         beside the modalities, as trained encoders forget some of what is common to all entities:
 
         * :obj:`"<modality>_frozen"`, dense features as they are;
         * :obj:`"propagation"`, see :class:`~pyg_mmea.nn.LinkPropagation`.
-
-        Args:
-            encoder (str, optional): :obj:`"online"` or :obj:`"momentum"`; by default the one that
-                the settings name. (default: :obj:`None`)
         """
-        if (encoder or self.config.encoder) == "momentum":
+        return _merged(self._modalities(self.config.encoder), self._untrained())
+
+    def embed(self) -> Embeddings:
+        """Returns :meth:`views` with a joint embedding that weighs them by
+        :obj:`view_weights`, equally where nothing was learned."""
+        return self._with_joint(self.views())
+
+    def voters(self) -> tuple[Embeddings, Embeddings]:
+        """Returns what calibration asks: all views of the online encoder with their joint
+        embedding, and the joint embedding of the momentum encoder."""
+        untrained = self._untrained()
+        online, momentum = (
+            self._with_joint(_merged(self._modalities(encoder), untrained))
+            for encoder in ("online", "momentum")
+        )
+        return online, {side: {"joint": out["joint"]} for side, out in momentum.items()}
+
+    @torch.no_grad()
+    def _modalities(self, encoder: str) -> Embeddings:
+        if encoder == "momentum":
             out = self.momentum(self.pair)
         else:
             training = self.model.training
             self.model.eval()
             out = self.model(self.pair)
             self.model.train(training)
-        views: dict[str, dict[str, Tensor]] = {}
-        for side in SIDES:
-            # The model's own joint embedding is for training; views are weighed anew.
-            views[side] = {name: view for name, view in out[side].items() if name != "joint"}
-            if self.config.frozen_views:
-                views[side] |= frozen_views(self.pair[side], out[side])
+        # The model's own joint embedding is for training; views are weighed anew.
+        return {
+            side: {name: x for name, x in part.items() if name != "joint"}
+            for side, part in out.items()
+        }
+
+    def _untrained(self) -> Embeddings:
+        views: Embeddings = {side: {} for side in SIDES}
+        if self.config.frozen_views:
+            names = self.model.out_channels
+            views = {side: frozen_views(self.pair[side], names) for side in SIDES}
         if self.config.propagate_links:
             edges = {side: self.model.edges(self.pair, side) for side in SIDES}
             num_nodes = {side: self.pair[side].num_nodes for side in SIDES}
@@ -210,19 +229,10 @@ class AlignmentModule(LightningModule):
                 views[side]["propagation"] = view
         return views
 
-    def embed(self, encoder: str | None = None) -> Embeddings:
-        """Returns :meth:`views` with a joint embedding that weighs them by
-        :obj:`view_weights`, equally where nothing was learned."""
-        views = self.views(encoder)
+    def _with_joint(self, views: Embeddings) -> Embeddings:
         names = views["source"].keys()
         weights = self.view_weights or dict.fromkeys(names, 1 / len(names))
         return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
-
-    def voters(self) -> tuple[Embeddings, Embeddings]:
-        """Returns what calibration asks: all views of the online encoder with their joint
-        embedding, and the joint embedding of the momentum encoder."""
-        momentum = {side: {"joint": out["joint"]} for side, out in self.embed("momentum").items()}
-        return self.embed("online"), momentum
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views and what calibration has learned."""
@@ -244,3 +254,7 @@ def frozen_views(store: NodeStorage, names: Iterable[str]) -> dict[str, Tensor]:
         for name in names
         if f"x_{name}" in store and store[f"x_{name}"].layout == torch.strided
     }
+
+
+def _merged(first: Embeddings, second: Embeddings) -> Embeddings:
+    return {side: {**part, **second[side]} for side, part in first.items()}

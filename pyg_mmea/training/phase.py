@@ -31,14 +31,12 @@ class PhaseResult:
     Args:
         epochs (int): Epochs behind the weights that :obj:`module` now has.
         selection (str): How they were selected, :obj:`"last"` or :obj:`"validation"`.
-        refit_epochs (int): Epochs of the training on all seeds that followed.
         seconds (float): Time spent training, validation and rounds of calibration included.
     """
 
     epochs: int
     selection: str
     seconds: float
-    refit_epochs: int = 0
 
 
 def run_phase(

@@ -1,6 +1,5 @@
 """From similarities to pairs: mutual nearest neighbours, Sinkhorn, optimal and greedy matching."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -120,11 +119,10 @@ def sinkhorn_topk(
 
     The candidates are the ``k`` nearest targets of every source and the ``k`` nearest sources
     of every target by cosine. The matrix :math:`\exp(\cos(i, j) / T)` over them is scaled in
-    turn so that the columns sum to :math:`N_s / N_t` and the rows to one; the iteration runs
-    on logarithms and cannot under- or overflow. The score is the logarithm of the result:
-    rows come last, so ``score.exp()`` sums to one over the candidates of each source, and is
-    the probability that the source belongs to that target. CSLS terms would cancel in the
-    scaling and are not used.
+    turn so that the columns and then the rows sum to one; the iteration runs on logarithms and
+    cannot under- or overflow. The score is the logarithm of the result: rows come last, so
+    ``score.exp()`` sums to one over the candidates of each source, and is the probability that
+    the source belongs to that target. CSLS terms would cancel in the scaling and are not used.
 
     Args:
         x_s (torch.Tensor): Source embeddings.
@@ -160,17 +158,15 @@ def sinkhorn_topk(
 def sinkhorn(
     score: Tensor, source: Tensor, target: Tensor, num_s: int, num_t: int, num_iters: int
 ) -> Tensor:
-    """Scales the exponentials of sparse scores in turn so that the columns sum to
-    :math:`N_s / N_t` and the rows to one, and returns logarithms; every row and column that has an
-    entry counts.
+    """Scales the exponentials of sparse scores in turn so that the columns and then the rows sum to
+    one, and returns logarithms; every row and column needs an entry.
 
     Shapes:
         - **input:** ``score``, ``source`` and ``target`` :math:`(P)`
         - **output:** :math:`(P)`
     """
-    log_column_sum = math.log(num_s / num_t)
     for _ in range(num_iters):
-        score = score - (_segment_logsumexp(score, target, num_t) - log_column_sum)[target]
+        score = score - _segment_logsumexp(score, target, num_t)[target]
         score = score - _segment_logsumexp(score, source, num_s)[source]
     return score
 

@@ -110,7 +110,8 @@ def nearest_pairs(
         x_t (torch.Tensor): Target embeddings.
         k (int): Neighbours of each entity, cut to the entities there are.
         channels (int, optional): Compare the first principal components, that many, where the
-            embeddings are wider; this is faster, and approximate. (default: :obj:`None`)
+            embeddings are wider and there are more of them than that; this is faster, and
+            approximate. (default: :obj:`None`)
         chunk_size (int, optional): Rows compared at once. (default: :obj:`1024`)
 
     Shapes:
@@ -119,14 +120,17 @@ def nearest_pairs(
           then by target
 
     Raises:
-        ValueError: If ``k`` is below 1 or the shapes do not fit.
+        ValueError: If ``k`` or ``channels`` is below 1 or the shapes do not fit.
     """
     if k < 1:
         raise ValueError(f"'k' needs to be at least 1 (got {k})")
+    if channels is not None and channels < 1:
+        raise ValueError(f"'channels' needs to be at least 1 (got {channels})")
     unit_s, unit_t = unit_pair(x_s, x_t)
-    if channels is not None and channels < unit_s.size(1):
+    num_s, num_t, width = unit_s.size(0), unit_t.size(0), unit_s.size(1)
+    # Finding the components of few rows takes longer than comparing all of their columns.
+    if channels is not None and channels < width < num_s + num_t:
         unit_s, unit_t = _principal(unit_s, unit_t, channels)
-    num_s, num_t = unit_s.size(0), unit_t.size(0)
     # Two passes: the largest entries of columns take longer to find than rows to multiply again.
     near_s = topk_similarity(unit_s, unit_t, min(k, num_t), chunk_size)[1]
     near_t = topk_similarity(unit_t, unit_s, min(k, num_s), chunk_size)[1]

@@ -18,7 +18,7 @@ from pyg_mmea.calibration import (
     precision_threshold,
 )
 from pyg_mmea.calibration.confidence import judge
-from pyg_mmea.calibration.similarity import contains
+from pyg_mmea.utils.pairs import contains
 
 NUM_LINKS, NUM_DANGLING = 220, 20
 NUM = NUM_LINKS + NUM_DANGLING

@@ -140,10 +140,11 @@ def test_margins_by_hand():
     similarity = SparseSimilarity(pairs, {"joint": torch.zeros(5)})
     score = torch.tensor([0.8, 0.5, torch.nan, 0.7, 0.3])
     # (0, 1) is worse than 0.8 of its source and 0.7 of its target; (2, 3) has no rival.
-    found = margins(similarity, torch.tensor([0, 1, 3, 4]), score)
+    places = torch.tensor([0, 1, 3, 4])
+    found = margins(similarity.rivals(places), places, score)
     assert found.tolist() == pytest.approx([0.3, -0.3, 0.2, 2.0])
     # Among wider gaps, having no rival counts as much as the widest.
-    found = margins(similarity, torch.tensor([0, 1, 3, 4]), 20 * score)
+    found = margins(similarity.rivals(places), places, 20 * score)
     assert found.tolist() == pytest.approx([6.0, -6.0, 4.0, 6.0])
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pyg_mmea.calibration import SparseSimilarity
-from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.utils import csls_terms
+from pyg_mmea.utils.pairs import contains
 
 NUM_S, NUM_T = 12, 10
 FREE_S, FREE_T = torch.tensor([0, 2, 3, 4, 7, 8, 11]), torch.tensor([1, 2, 3, 5, 9])

@@ -6,10 +6,10 @@ import torch
 
 from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.calibration.similarity import contains
 from pyg_mmea.cli import main
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner
+from pyg_mmea.utils.pairs import contains
 
 
 @pytest.fixture(scope="module")

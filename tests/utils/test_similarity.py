@@ -198,6 +198,19 @@ def test_nearest_pairs_finds_components_on_a_sample(embeddings, monkeypatch):
     assert found.t().tolist() == nearest_by_loop(scores, 3)
 
 
+def test_few_rows_are_compared_in_full():
+    x_s, x_t = torch.randn(6, 20), torch.randn(7, 20)
+    assert torch.equal(nearest_pairs(x_s, x_t, 2, channels=3), nearest_pairs(x_s, x_t, 2))
+    more = torch.randn(30, 20)
+    assert not torch.equal(nearest_pairs(more, x_t, 2, channels=3), nearest_pairs(more, x_t, 2))
+
+
+@pytest.mark.parametrize("channels", [0, -2])
+def test_nearest_pairs_needs_channels(embeddings, channels):
+    with pytest.raises(ValueError, match="'channels' needs to be at least 1"):
+        nearest_pairs(*embeddings, 1, channels=channels)
+
+
 def test_nearest_pairs_bad_arguments(embeddings):
     with pytest.raises(ValueError, match="'k' needs to be at least 1"):
         nearest_pairs(*embeddings, 0)

@@ -1,0 +1,57 @@
+"""The links that a training may see."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.calibration import Ledger, decided_by_hand
+from pyg_mmea.data import HideAnchors
+from pyg_mmea.typing import ANCHOR_EDGE
+from pyg_mmea.utils.pairs import contains
+
+
+@dataclass
+class Seeds:
+    """Links as source and target ids :math:`(2, L)`, on the CPU.
+
+    Args:
+        train (torch.Tensor): Seed alignment, with what people accepted and without what they
+            rejected.
+        val (torch.Tensor): Validation links that nobody decided on.
+        accepted (torch.Tensor): Pairs that people accepted.
+        rejected (torch.Tensor): Pairs that people rejected.
+    """
+
+    train: Tensor
+    val: Tensor
+    accepted: Tensor
+    rejected: Tensor
+
+    @classmethod
+    def read(cls, data: HeteroData, ledger: Ledger) -> Self:
+        """Reads links off a pair, test links aside, and decisions off the ledger of its run.
+
+        Raises:
+            ValueError: If there is no link to train on.
+        """
+        anchors = HideAnchors("train+val")(data)[ANCHOR_EDGE]
+        links = anchors.edge_label_index.cpu()
+        accepted, rejected = (
+            torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
+            for pairs in decided_by_hand(ledger.read())
+        )
+        train = torch.cat([links[:, anchors.train_mask.cpu()], accepted], dim=1).unique(dim=1)
+        train = train[:, ~contains(rejected, train)]
+        if train.size(1) == 0:
+            raise ValueError("'data' needs to have at least one link to train on (got none)")
+        val = links[:, anchors.val_mask.cpu()]
+        val = val[:, ~contains(torch.cat([accepted, rejected], dim=1), val)]
+        return cls(train, val, accepted, rejected)
+
+    @property
+    def all(self) -> Tensor:
+        """Training and validation links."""
+        return torch.cat([self.train, self.val], dim=1)

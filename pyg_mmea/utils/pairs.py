@@ -1,0 +1,32 @@
+"""Sets of pairs of entities."""
+
+import torch
+from torch import Tensor
+
+
+def contains(pairs: Tensor, wanted: Tensor) -> Tensor:
+    """Tells which of the wanted pairs are among the pairs.
+
+    Args:
+        pairs (torch.Tensor): Source and target ids :math:`(2, P)`.
+        wanted (torch.Tensor): Source and target ids :math:`(2, Q)`.
+
+    Returns:
+        torch.Tensor: A bool tensor :math:`(Q)`.
+    """
+    width = 1 + int(torch.cat([pairs[1], wanted[1], pairs.new_zeros(1)]).max())
+    return torch.isin(wanted[0] * width + wanted[1], pairs[0] * width + pairs[1])
+
+
+def judge(pairs: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
+    """Tells which pairs share an entity with a link, and which are one.
+
+    Args:
+        pairs (torch.Tensor): Source and target ids :math:`(2, P)`.
+        links (torch.Tensor): Source and target ids :math:`(2, C)`.
+
+    Returns:
+        tuple: Two bool tensors :math:`(P)`.
+    """
+    touched = torch.isin(pairs[0], links[0]) | torch.isin(pairs[1], links[1])
+    return touched, contains(links, pairs)
