@@ -1,4 +1,5 @@
 from pyg_mmea.loss.alignment_kl import AlignmentKLLoss
+from pyg_mmea.loss.batch_similarity import BatchSimilarity
 from pyg_mmea.loss.hard_negative import HardNegativeLoss
 from pyg_mmea.loss.info_nce import InfoNCELoss
 from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
@@ -9,6 +10,7 @@ from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
 
 __all__ = [
     "AlignmentKLLoss",
+    "BatchSimilarity",
     "HardNegativeLoss",
     "InfoNCELoss",
     "MLPCritic",

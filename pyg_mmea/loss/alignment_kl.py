@@ -1,15 +1,12 @@
 """Inter-modal alignment: every modality is to see the batch as the joint embedding does."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from pyg_mmea.loss._pairs import (
-    check_pairs,
-    check_positive,
-    pair_share,
-    scaled_products,
-)
-from pyg_mmea.utils.similarity import unit_rows
+from pyg_mmea.loss._pairs import check_pairs, check_positive, pair_share
+from pyg_mmea.loss.batch_similarity import BatchSimilarity
 
 
 class AlignmentKLLoss(torch.nn.Module):
@@ -88,26 +85,36 @@ class AlignmentKLLoss(torch.nn.Module):
         if mask is not None:
             x_s, x_t, joint_s, joint_t = x_s[mask], x_t[mask], joint_s[mask], joint_t[mask]
             weight = None if weight is None else weight[mask]
-        if x_s.size(0) == 0:
-            return x_s.sum() + x_t.sum()
+        joint = self.log_distributions(BatchSimilarity(joint_s.detach(), joint_t.detach()))
+        return self.of(BatchSimilarity(x_s, x_t), joint, weight)
 
-        modality = self._log_distributions(x_s, x_t)
-        with torch.no_grad():
-            joint = self._log_distributions(joint_s, joint_t)
-        loss = x_s.new_zeros(())
-        for log_p, log_q in zip(modality, joint, strict=True):  # one [B, B] block each
+    def of(
+        self, similarity: BatchSimilarity, joint: Sequence[Tensor], weight: Tensor | None = None
+    ) -> Tensor:
+        """Computes the loss from similarities that other losses may share.
+
+        Args:
+            similarity (BatchSimilarity): The cosines of the links by the modality.
+            joint (Sequence[torch.Tensor]): The :meth:`log_distributions` of the joint embedding.
+            weight (torch.Tensor, optional): See :meth:`forward`. (default: :obj:`None`)
+        """
+        if similarity.num_links == 0:
+            return similarity.nothing()
+        loss = similarity.unit_s.new_zeros(())
+        for log_p, log_q in zip(self.log_distributions(similarity), joint, strict=True):
+            log_q = log_q.detach()  # [B, B]
             loss = loss + (log_q.exp() * (log_q - log_p)).sum(dim=1) / 2
-        return (loss * pair_share(x_s, weight)).sum()
+        return (loss * pair_share(similarity.unit_s, weight)).sum()
 
-    def _log_distributions(self, x_s: Tensor, x_t: Tensor) -> list[Tensor]:
-        """Returns log-probabilities in blocks ``[B, B]``, a row per entity: two blocks a side."""
-        x_s, x_t = unit_rows(x_s), unit_rows(x_t)
-        inter = scaled_products(x_s, x_t, self.temperature)  # [B, B]
+    def log_distributions(self, similarity: BatchSimilarity) -> list[Tensor]:
+        """Returns log-probabilities in blocks :math:`(B, B)`, a row an entity: for each side those
+        over its own and those over the other one."""
+        inter = similarity.inter / self.temperature  # [B, B]
         out = []
-        for x, block in ((x_s, inter), (x_t, inter.t())):
+        for side, block in (("own_s", inter), ("own_t", inter.t())):
             total = block.logsumexp(dim=1, keepdim=True)  # [B, 1]
             if self.intra:
-                own = scaled_products(x, x, self.temperature)  # [B, B]
+                own = getattr(similarity, side) / self.temperature  # [B, B]
                 own.fill_diagonal_(torch.finfo(own.dtype).min)  # no longer finite would be NaN
                 total = torch.logaddexp(total, own.logsumexp(dim=1, keepdim=True))
                 # The entity itself has probability zero in both, and so no part in the divergence.

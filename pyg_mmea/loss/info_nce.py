@@ -3,14 +3,8 @@
 import torch
 from torch import Tensor
 
-from pyg_mmea.loss._pairs import (
-    check_pairs,
-    check_positive,
-    pair_share,
-    same_entities,
-    scaled_products,
-)
-from pyg_mmea.utils.similarity import unit_rows
+from pyg_mmea.loss._pairs import check_pairs, check_positive, pair_share, same_entities
+from pyg_mmea.loss.batch_similarity import BatchSimilarity
 
 
 class InfoNCELoss(torch.nn.Module):
@@ -81,27 +75,39 @@ class InfoNCELoss(torch.nn.Module):
             weight, index_s, index_t = (
                 None if value is None else value[mask] for value in (weight, index_s, index_t)
             )
-        if x_s.size(0) == 0:
-            return x_s.sum() + x_t.sum()
+        return self.of(BatchSimilarity(x_s, x_t), weight, index_s, index_t)
 
-        x_s, x_t = unit_rows(x_s), unit_rows(x_t)
-        same = same_entities(x_s.size(0), index_s, index_t, device=x_s.device)  # [B, B]
+    def of(
+        self,
+        similarity: BatchSimilarity,
+        weight: Tensor | None = None,
+        index_s: Tensor | None = None,
+        index_t: Tensor | None = None,
+    ) -> Tensor:
+        """Computes the loss from similarities that other losses may share.
 
-        inter = scaled_products(
-            x_s, x_t, self.temperature
-        )  # [B, B]; its transpose is the other direction
+        Args:
+            similarity (BatchSimilarity): The cosines of the links.
+            weight (torch.Tensor, optional): See :meth:`forward`. (default: :obj:`None`)
+            index_s (torch.Tensor, optional): See :meth:`forward`. (default: :obj:`None`)
+            index_t (torch.Tensor, optional): See :meth:`forward`. (default: :obj:`None`)
+        """
+        if similarity.num_links == 0:
+            return similarity.nothing()
+        inter = similarity.inter / self.temperature  # its transpose is the other direction
+        same = same_entities(inter.size(0), index_s, index_t, device=inter.device)  # [B, B]
         positive = inter.diagonal().clone()  # [B]
         lowest = torch.finfo(inter.dtype).min  # finite: a row without any negative stays finite
         inter.masked_fill_(same, lowest)
         loss = positive.new_zeros(())
-        for x, dim in ((x_s, 1), (x_t, 0)):
+        for side, dim in (("own_s", 1), ("own_t", 0)):
             total = torch.logaddexp(positive, inter.logsumexp(dim))
             if self.intra:
-                own = scaled_products(x, x, self.temperature)  # [B, B]
+                own = getattr(similarity, side) / self.temperature  # [B, B]
                 own.masked_fill_(same, lowest)
                 total = torch.logaddexp(total, own.logsumexp(1))
             loss = loss + (total - positive) / 2
-        return (loss * pair_share(x_s, weight)).sum()
+        return (loss * pair_share(similarity.unit_s, weight)).sum()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(temperature={self.temperature}, intra={self.intra})"

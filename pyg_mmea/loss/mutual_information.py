@@ -215,7 +215,7 @@ class MutualInformationLoss(torch.nn.Module):
         order = torch.randperm(num, generator=generator, device=h.device)[: self.max_samples]
         if index is not None:
             order = index[order]
-        h, z = h[order], z[order]  # [n, D_h], [n, D_z]
+        h, z = h.index_select(0, order), z.index_select(0, order)  # [n, D_h], [n, D_z]
 
         if self.bound == "infonce":
             score = self.critic.all_pairs(h, z)  # type: ignore[operator]

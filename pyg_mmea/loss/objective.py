@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import ModuleDict
 
 from pyg_mmea.loss.alignment_kl import AlignmentKLLoss
+from pyg_mmea.loss.batch_similarity import BatchSimilarity
 from pyg_mmea.loss.info_nce import InfoNCELoss
 from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
 from pyg_mmea.loss.mutual_information import MutualInformationLoss
@@ -130,29 +131,46 @@ class PCMEAObjective(torch.nn.Module):
         chosen = torch.randperm(links.size(1), device=links.device)[: self.contrast_size]
         few = links[:, chosen]  # [2, b]
         few_weight = None if weight is None else weight[chosen]
-        rows = {name: (x[few[0]], out["target"][name][few[1]]) for name, x in out["source"].items()}
-        masks = {name: _present(x_s) & _present(x_t) for name, (x_s, x_t) in rows.items()}
-        seen = [name for name, mask in masks.items() if bool(mask.any())]
-        if self.contrast_weight > 0 and seen:
-            losses = {
-                name: self.contrast(*rows[name], few_weight, masks[name], few[0], few[1])
-                for name in seen
-            }
-            terms["contrast"] = self.contrast_weight * self.contrast_balance(losses)
-        seen = [name for name in seen if name != "joint"]
-        if self.kl_weight > 0 and seen:
-            losses = {
-                name: self.kl(*rows[name], *rows["joint"], few_weight, masks[name]) for name in seen
-            }
-            terms["kl"] = self.kl_weight * self.kl_balance(losses)
+        terms |= self._within_batch(out, few, few_weight)
         if self.mi_weight > 0:
             terms["mi"] = self.mi_weight * self._information(out)
         if momentum is not None and self.momentum_weight > 0:
-            keys = momentum["source"]["joint"][few[0]], momentum["target"]["joint"][few[1]]
-            loss = self.moco(
-                *rows["joint"], *keys, weight=few_weight, index_s=few[0], index_t=few[1]
-            )
+            ends = (*_rows(out, "joint", few), *_rows(momentum, "joint", few))
+            loss = self.moco(*ends, weight=few_weight, index_s=few[0], index_t=few[1])
             terms["momentum"] = self.momentum_weight * loss
+        return terms
+
+    def _within_batch(
+        self, out: Embeddings, links: Tensor, weight: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Contrast and inter-modal alignment, which share the similarities of the batch."""
+        if self.contrast_weight == 0 and self.kl_weight == 0:
+            return {}
+        rows = {name: _rows(out, name, links) for name in [*self.modalities, "joint"]}
+        whole = BatchSimilarity(*rows["joint"])
+        contrast: dict[str, Tensor] = {}
+        kl: dict[str, Tensor] = {}
+        for name, (x_s, x_t) in rows.items():
+            similarity, joint, index, share = BatchSimilarity(x_s, x_t), whole, links, weight
+            kept = _present(x_s) & _present(x_t)
+            if not bool(kept.all()):
+                similarity = BatchSimilarity(x_s[kept], x_t[kept])
+                joint = BatchSimilarity(*(x[kept] for x in rows["joint"]))
+                index, share = links[:, kept], None if weight is None else weight[kept]
+            if similarity.num_links == 0:
+                continue
+            if name == "joint":
+                similarity = joint
+            if self.contrast_weight > 0:
+                contrast[name] = self.contrast.of(similarity, share, *index)
+            if self.kl_weight > 0 and name != "joint":
+                target = self.kl.log_distributions(joint.detached())
+                kl[name] = self.kl.of(similarity, target, share)
+        terms = {}
+        if contrast:
+            terms["contrast"] = self.contrast_weight * self.contrast_balance(contrast)
+        if kl:
+            terms["kl"] = self.kl_weight * self.kl_balance(kl)
         return terms
 
     def _soft(
@@ -168,10 +186,10 @@ class PCMEAObjective(torch.nn.Module):
         else:
             sample = [negatives["source"], negatives["target"]]
         return self.soft(
-            joint_s[links[0]],
-            joint_t[links[1]],
-            joint_s[sample[0]],
-            joint_t[sample[1]],
+            joint_s.index_select(0, links[0]),
+            joint_t.index_select(0, links[1]),
+            joint_s.index_select(0, sample[0]),
+            joint_t.index_select(0, sample[1]),
             links[0],
             links[1],
             *sample,
@@ -184,6 +202,13 @@ class PCMEAObjective(torch.nn.Module):
             for side in out.values():
                 total = total + bound(side[name], side["joint"], _present(side[name])) / 2
         return total
+
+
+def _rows(out: Embeddings, name: str, links: Tensor) -> list[Tensor]:
+    """Returns the embeddings of the sources and of the targets of links."""
+    sides = (out["source"], out["target"])
+    # Not by [], whose backward pass sorts.
+    return [side[name].index_select(0, ends) for side, ends in zip(sides, links, strict=True)]
 
 
 def _present(x: Tensor) -> Tensor:

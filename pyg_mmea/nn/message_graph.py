@@ -1,6 +1,6 @@
 """The edges that structure encoders pass messages over, in the forms that need sorting once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -17,6 +17,8 @@ _CACHE = WeakTensorKeyDictionary()
 class MessageGraph:
     """Typed edges, sorted by the node that receives, with their sparse patterns.
 
+    All :math:`N` nodes receive, or the :math:`K` nodes that :meth:`at` was called with.
+
     Args:
         neighbors (SparsePattern): Receiving node by sending node :math:`(N, N)`.
         relations (SparsePattern): Receiving node by relation :math:`(N, R)`, same order of edges.
@@ -31,6 +33,7 @@ class MessageGraph:
     senders: SparsePattern
     sender_index: Tensor
     mean: Tensor
+    _parts: WeakTensorKeyDictionary = field(default_factory=WeakTensorKeyDictionary, repr=False)
 
     @property
     def edge_type(self) -> Tensor:
@@ -55,6 +58,34 @@ class MessageGraph:
         return SparsePattern(
             self.senders.col[order], self.senders.row[order], self.senders.size[::-1]
         )
+
+    def at(self, nodes: Tensor | None) -> "MessageGraph":
+        """Returns the edges that some nodes receive, who are numbered anew, kept for as long as
+        :obj:`nodes` lives; all edges where it is :obj:`None`.
+
+        Args:
+            nodes (torch.Tensor, optional): Distinct nodes, not to be changed in place :math:`(K)`.
+        """
+        if nodes is None:
+            return self
+        part = self._parts.get(nodes)
+        if part is None:
+            part = self._parts[nodes] = self._at(nodes)
+        return part
+
+    @torch.inference_mode(False)
+    def _at(self, nodes: Tensor) -> "MessageGraph":
+        neighbors, place = self.neighbors.select_rows(nodes)
+        relations, _ = self.relations.select_rows(nodes)
+        used = torch.zeros(self.senders.num_entries, dtype=torch.bool, device=nodes.device)
+        used[self.sender_index[place]] = True
+        index = (used.cumsum(0) - 1)[self.sender_index[place]]
+        senders = SparsePattern(self.senders.row[used], self.senders.col[used], self.senders.size)
+        return MessageGraph(neighbors, relations, senders, index, self.mean[place])
+
+    def looped_at(self, nodes: Tensor | None) -> SparsePattern:
+        """Returns :attr:`looped` for some receiving nodes, as :meth:`at` does."""
+        return self.looped if nodes is None else self.looped.select_rows(nodes)[0]
 
     @classmethod
     @torch.inference_mode(False)

@@ -1,8 +1,8 @@
 """Sparse products in memory linear in the number of edges, with gradients for both factors."""
 
 from collections.abc import Iterator
-from functools import reduce
-from typing import Any
+from functools import cached_property, reduce
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -31,14 +31,48 @@ class SparsePattern:
             raise ValueError("'row' needs to be in ascending order")
         self.row, self.col, self.size = row, col, size
         self.crow = _pointers(row, size[0])
-        self.order = torch.argsort(col, stable=True)
-        self.t_col = row[self.order]
-        self.t_crow = _pointers(col, size[1])
+
+    @cached_property
+    @torch.inference_mode(False)  # or what a validation builds could not be trained with
+    def order(self) -> Tensor:
+        """The places in the order of the transpose, by column :math:`(E)`."""
+        return torch.argsort(self.col, stable=True)
+
+    @cached_property
+    @torch.inference_mode(False)
+    def t_col(self) -> Tensor:
+        """Columns of the transpose :math:`(E)`."""
+        return self.row[self.order]
+
+    @cached_property
+    @torch.inference_mode(False)
+    def t_crow(self) -> Tensor:
+        """Row pointers of the transpose :math:`(M + 1)`."""
+        return _pointers(self.col, self.size[1])
 
     @property
     def num_entries(self) -> int:
         """Number of places."""
         return self.row.numel()
+
+    def select_rows(self, rows: Tensor) -> tuple[Self, Tensor]:
+        """Returns the pattern of some rows alone, and which places they have in this one.
+
+        Args:
+            rows (torch.Tensor): The rows, each at most once :math:`(K)`.
+        """
+        start = self.crow[rows]
+        count = self.crow[rows + 1] - start
+        row = torch.arange(rows.numel(), device=rows.device).repeat_interleave(count)
+        place = torch.arange(row.numel(), device=rows.device)
+        place = place + (start - (count.cumsum(0) - count))[row]
+        part = type(self)(row, self.col[place], (rows.numel(), self.size[1]))
+        # The order of the whole, thinned out, is that of the part: no need to sort.
+        local = place.new_full((self.num_entries,), -1)
+        local[place] = torch.arange(place.numel(), device=rows.device)
+        order = local[self.order]
+        part.__dict__["order"] = order[order >= 0]
+        return part, place
 
     def matrix(self, value: Tensor) -> Tensor:
         """Returns the CSR matrix with these values."""

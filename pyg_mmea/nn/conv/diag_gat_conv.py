@@ -55,17 +55,27 @@ class DiagGATConv(torch.nn.Module):
         torch.nn.init.xavier_uniform_(self.att_dst)
         torch.nn.init.xavier_uniform_(self.att_src)
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        """Passes messages along the edges, of which parallel ones count once."""
-        pattern = message_graph(edge_index, None, x.size(0)).looped
-        out = torch.zeros_like(x)
-        for weight, att_dst, att_src in zip(self.weight, self.att_dst, self.att_src, strict=True):
-            dst, src = x @ (weight * att_dst), x @ (weight * att_src)  # [N], [N]
-            logit = dst.index_select(0, pattern.row) + src.index_select(0, pattern.col)  # [E]
+    def forward(self, x: Tensor, edge_index: Tensor, nodes: Tensor | None = None) -> Tensor:
+        """Passes messages along the edges, of which parallel ones count once.
+
+        Args:
+            x (torch.Tensor): Node features.
+            edge_index (torch.Tensor): Sending and receiving nodes.
+            nodes (torch.Tensor, optional): Distinct nodes to compute the output of, which then has
+                their rows only. (default: :obj:`None`, which means all)
+        """
+        pattern = message_graph(edge_index, None, x.size(0)).looped_at(nodes)
+        receivers = x if nodes is None else x.index_select(0, nodes)
+        dst = receivers @ (self.weight * self.att_dst).t()  # [K, H]
+        src = x @ (self.weight * self.att_src).t()  # [N, H]
+        out = torch.zeros_like(receivers)
+        for head, weight in enumerate(self.weight):
+            logit = dst[:, head].index_select(0, pattern.row)
+            logit = logit + src[:, head].index_select(0, pattern.col)  # [E]
             alpha = edge_softmax(pattern, F.leaky_relu(logit, self.negative_slope))
             alpha = F.dropout(alpha, self.dropout, self.training)
-            out = out + weight * spmm(pattern, alpha, x)
-        return out / self.heads
+            out = out + (weight / self.heads) * spmm(pattern, alpha, x)
+        return out
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels}, heads={self.heads})"

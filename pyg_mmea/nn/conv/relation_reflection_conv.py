@@ -45,15 +45,31 @@ class RelationReflectionConv(torch.nn.Module):
         """Resets all learnable parameters."""
         torch.nn.init.normal_(self.att, std=self.channels**-0.5)
 
-    def forward(self, x: Tensor, relation: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
-        """Passes messages along the edges, each (sender, relation) once a receiver."""
-        graph = message_graph(edge_index, edge_type, x.size(0), relation.size(0))
+    def forward(
+        self,
+        x: Tensor,
+        relation: Tensor,
+        edge_index: Tensor,
+        edge_type: Tensor,
+        nodes: Tensor | None = None,
+    ) -> Tensor:
+        """Passes messages along the edges, each (sender, relation) once a receiver.
+
+        Args:
+            x (torch.Tensor): Node features.
+            relation (torch.Tensor): Relation embeddings.
+            edge_index (torch.Tensor): Sending and receiving nodes.
+            edge_type (torch.Tensor): Relations.
+            nodes (torch.Tensor, optional): Distinct nodes to compute the output of, which then has
+                their rows only. (default: :obj:`None`, which means all)
+        """
+        graph = message_graph(edge_index, edge_type, x.size(0), relation.size(0)).at(nodes)
         relation = F.normalize(relation, dim=-1)
         logit = (relation @ self.att).index_select(0, graph.edge_type)  # [E]
         alpha = edge_softmax(graph.relations, logit)
         along = sddmm(graph.senders, x, relation).index_select(0, graph.sender_index)  # [E]
-        out = spmm(graph.neighbors, alpha, x)
-        return torch.tanh(out - 2 * spmm(graph.relations, alpha * along, relation))
+        reflected = spmm(graph.relations, -2 * alpha * along, relation)
+        return (spmm(graph.neighbors, alpha, x) + reflected).tanh_()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"

@@ -59,14 +59,13 @@ class GATEncoder(torch.nn.Module):
             conv.reset_parameters()  # type: ignore[operator]
         self.attention.reset_parameters()
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        """Embeds all entities."""
-        hops = [x]
-        for i, conv in enumerate(self.convs):
-            x = conv(x, edge_index)
-            if i + 1 < self.num_layers:
-                x = F.dropout(F.elu(x), self.dropout, self.training)
-            hops.append(x)
+    def forward(self, x: Tensor, edge_index: Tensor, nodes: Tensor | None = None) -> Tensor:
+        """Embeds all entities, or only :obj:`nodes`."""
+        hops = [take(x, nodes)]
+        for conv in self.convs[:-1]:
+            x = F.dropout(F.elu(conv(x, edge_index)), self.dropout, self.training)
+            hops.append(take(x, nodes))
+        hops += [conv(x, edge_index, nodes) for conv in self.convs[-1:]]
         return self.attention(torch.stack(hops, dim=1))[:, -1]  # [N, L + 1, D] -> [N, D]
 
     def __repr__(self) -> str:
@@ -142,10 +141,13 @@ class RelationReflectionEncoder(torch.nn.Module):
         if self.smooth_input:
             graph = message_graph(edge_index, edge_type, x.size(0), self.num_relations)
             x = torch.tanh(spmm(graph.neighbors, graph.mean.to(x.dtype), x))
-        hops = [x]
-        for conv in self.convs:
-            hops.append(conv(hops[-1], self.relation, edge_index, edge_type))
-        out = torch.cat([take(hop, nodes) for hop in hops], dim=1)  # [N, (L + 1) D]
+        hops = [take(x, nodes)]
+        for conv in self.convs[:-1]:
+            x = conv(x, self.relation, edge_index, edge_type)
+            hops.append(take(x, nodes))
+        for conv in self.convs[-1:]:  # of the last layer nobody else needs the output
+            hops.append(conv(x, self.relation, edge_index, edge_type, nodes))
+        out = torch.cat(hops, dim=1)  # [N, (L + 1) D]
         if self.num_proxies == 0:
             return out
         score = unit_rows(out) @ unit_rows(self.proxy).t()  # [N, P]

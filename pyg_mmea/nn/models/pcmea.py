@@ -9,6 +9,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 
 from pyg_mmea.nn.attention import BagTextCrossAttention
+from pyg_mmea.nn.dropout import ByteDropout
 from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
 from pyg_mmea.nn.encoder.structure import RelationReflectionEncoder, take
 from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_encoder
@@ -80,7 +81,7 @@ class PCMEA(AlignmentModel):
         self.modalities = _choose(spec, modalities)
         self.propagate = propagate
         num_relations = 2 * spec.num_relations
-        self.dropout = torch.nn.Dropout(dropout)
+        self.dropout = ByteDropout(dropout)
         self.entity = ParameterDict()
         sizes: dict[str, int] = {}
         if Modality.STRUCTURE in self.modalities:
