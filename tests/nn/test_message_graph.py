@@ -148,3 +148,34 @@ def test_bidirectional():
     edge_index, edge_type = bidirectional(torch.tensor([[0, 1], [2, 1]]), torch.tensor([0, 4]), 5)
     assert edge_index.tolist() == [[0, 1, 2, 1], [2, 1, 0, 1]]
     assert edge_type.tolist() == [0, 4, 5, 9]
+
+
+def test_edges_that_some_nodes_receive():
+    graph = message_graph(*edges(), num_nodes=5, num_relations=3)
+    assert graph.at(None) is graph
+    nodes = torch.tensor([1, 4, 0])
+    part = graph.at(nodes)
+    number = {1: 0, 4: 1, 0: 2}
+    expected = {(src, number[dst], rel) for src, dst, rel in EDGES if dst in number}
+    assert typed_edges(part) == expected
+    assert part.neighbors.size == (3, 5)
+    assert part.relations.size == (3, 3)
+    assert torch.equal(part.senders.row[part.sender_index], part.neighbors.col)
+    assert torch.equal(part.senders.col[part.sender_index], part.edge_type)
+    assert part.senders.num_entries == len({(src, rel) for src, _, rel in expected})
+    assert part.mean.tolist() == [[1 / 3, 0, 1][int(dst)] for dst in part.neighbors.row]
+    assert graph.looped_at(None) is graph.looped
+    looped = graph.looped_at(nodes)
+    found = set(zip(looped.row.tolist(), looped.col.tolist(), strict=True))
+    assert found == {(0, 0), (0, 1), (0, 3), (1, 4), (2, 0), (2, 1)}
+
+
+def test_edges_of_some_nodes_are_kept_as_long_as_these():
+    graph = message_graph(*edges(), num_nodes=5, num_relations=3)
+    nodes = torch.tensor([1, 4])
+    part = weakref.ref(graph.at(nodes))
+    assert graph.at(nodes) is part()
+    assert graph.at(nodes.clone()) is not part()
+    del nodes
+    gc.collect()
+    assert part() is None

@@ -151,3 +151,27 @@ def test_half_precision_and_autocast_are_computed_in_single():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert all(torch.equal(*pair) for pair in zip(run(half=False), expected, strict=True))
         assert spmm(pattern, value.bfloat16(), x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("rows", [[3, 0, 1], [2, 4], [], [0, 1, 2, 3, 4]])
+def test_rows_of_a_pattern(pattern, rows):
+    rows = torch.tensor(rows, dtype=torch.long)
+    value = torch.randn(pattern.num_entries, dtype=torch.float64)
+    part, place = pattern.select_rows(rows)
+    expected = dense(pattern, value)[rows]
+    assert part.size == (rows.numel(), NUM_COLS)
+    assert torch.equal(dense(part, value[place]), expected)
+    assert torch.equal(part.transposed(value[place]).to_dense(), expected.t())
+
+
+def test_products_with_rows_of_a_pattern_have_the_gradients_of_the_whole():
+    pattern = SparsePattern(ROW, COL, (NUM_ROWS, NUM_COLS))
+    rows = torch.tensor([3, 1])
+    part, place = pattern.select_rows(rows)
+    value, x = leaf(6), leaf(NUM_COLS, CHANNELS)
+    some, whole = spmm(part, value[place], x), spmm(pattern, value, x)[rows]
+    assert torch.allclose(some, whole)
+    upstream = torch.randn_like(some)
+    grads = torch.autograd.grad(some, (value, x), upstream)
+    for grad, other in zip(grads, torch.autograd.grad(whole, (value, x), upstream), strict=True):
+        assert torch.allclose(grad, other)

@@ -145,8 +145,8 @@ class RelationReflectionEncoder(torch.nn.Module):
         for conv in self.convs[:-1]:
             x = conv(x, self.relation, edge_index, edge_type)
             hops.append(take(x, nodes))
-        for conv in self.convs[-1:]:  # of the last layer nobody else needs the output
-            hops.append(conv(x, self.relation, edge_index, edge_type, nodes))
+        # Nobody else needs the output of the last layer.
+        hops += [conv(x, self.relation, edge_index, edge_type, nodes) for conv in self.convs[-1:]]
         out = torch.cat(hops, dim=1)  # [N, (L + 1) D]
         if self.num_proxies == 0:
             return out

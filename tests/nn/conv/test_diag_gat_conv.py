@@ -92,3 +92,16 @@ def test_diag_gat_conv_state_dict_and_reset():
     other.reset_parameters()
     assert torch.equal(other.weight, torch.ones_like(other.weight))
     assert not torch.equal(other.att_src, conv.att_src)
+
+
+def test_diag_gat_conv_of_some_nodes():
+    conv = layer()
+    x = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    nodes = torch.tensor([4, 1, 2])
+    some, whole = conv(x, EDGE_INDEX, nodes), conv(x, EDGE_INDEX)[nodes]
+    assert torch.allclose(some, whole)
+    inputs = (x, *conv.parameters())
+    upstream = torch.randn_like(some)
+    grads = torch.autograd.grad(some, inputs, upstream)
+    for grad, other in zip(grads, torch.autograd.grad(whole, inputs, upstream), strict=True):
+        assert torch.allclose(grad, other)

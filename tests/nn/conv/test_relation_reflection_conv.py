@@ -92,3 +92,17 @@ def test_relation_reflection_conv_state_dict_and_reset():
     assert torch.equal(conv(*args), other(*args))
     other.reset_parameters()
     assert not torch.equal(conv(*args), other(*args))
+
+
+def test_relation_reflection_conv_of_some_nodes():
+    conv = RelationReflectionConv(4).double()
+    x, relation = inputs()
+    nodes = torch.tensor([2, 4, 1])
+    some = conv(x, relation, EDGE_INDEX, EDGE_TYPE, nodes)
+    whole = conv(x, relation, EDGE_INDEX, EDGE_TYPE)[nodes]
+    assert torch.allclose(some, whole)
+    wanted = (x, relation, conv.att)
+    upstream = torch.randn_like(some)
+    grads = torch.autograd.grad(some, wanted, upstream)
+    for grad, other in zip(grads, torch.autograd.grad(whole, wanted, upstream), strict=True):
+        assert torch.allclose(grad, other)

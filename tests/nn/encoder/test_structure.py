@@ -208,3 +208,17 @@ def test_structure_encoder_by_unknown_name():
         structure_encoder("nope", CHANNELS, NUM_RELATIONS)
     with pytest.raises(ValueError, match="Cannot import 'torch_geometric"):
         structure_encoder("torch_geometric.nn.Nope", CHANNELS, NUM_RELATIONS)
+
+
+@pytest.mark.parametrize("name", encoders())
+def test_encoders_of_some_nodes(name):
+    encoder = StructureEncoder(encoders()[name]).double()
+    x, edges = features(torch.float64).requires_grad_(), graph()
+    nodes = torch.tensor([5, 0, 4])
+    some, whole = encoder(x, *edges, nodes), encoder(x, *edges)[nodes]
+    assert torch.allclose(some, whole)
+    upstream = torch.randn_like(some)
+    inputs = [x, *encoder.parameters()]
+    grads = torch.autograd.grad(some, inputs, upstream)
+    for grad, other in zip(grads, torch.autograd.grad(whole, inputs, upstream), strict=True):
+        assert torch.allclose(grad, other)
