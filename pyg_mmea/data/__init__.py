@@ -9,6 +9,7 @@ from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
 from pyg_mmea.data.pickles import FeatureTable, load_features
+from pyg_mmea.data.pivot import PivotAnchors
 from pyg_mmea.data.rdf import from_rdf
 from pyg_mmea.data.split import split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables
@@ -23,6 +24,7 @@ __all__ = [
     "FolderPair",
     "GraphTables",
     "HideAnchors",
+    "PivotAnchors",
     "attribute_bag",
     "check_folder",
     "encode_images",
