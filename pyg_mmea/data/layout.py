@@ -15,6 +15,9 @@ from pyg_mmea.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+# Up to this many times the number of entities, ids are looked up in a table.
+_TABLE_FACTOR = 8
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
@@ -33,10 +36,18 @@ class EntityIndex:
         self._ids = ids[order]
         self._side = (order >= len(source_ids)).astype(np.int64)
         self._local = order - self._side * len(source_ids)
+        # Ids that are nearly consecutive, as they usually are, are found without a search.
+        self._table: np.ndarray | None = None
+        if self._ids[-1] < _TABLE_FACTOR * len(ids):
+            found = np.arange(self._ids[-1] + 2)
+            self._table = np.minimum(np.searchsorted(self._ids, found), len(ids) - 1)
 
     def locate(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Side (0 source, 1 target, -1 unknown) and local id of each global id."""
-        position = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        if self._table is None:
+            position = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        else:
+            position = self._table[np.clip(ids, 0, len(self._table) - 1)]
         known = self._ids[position] == ids
         return np.where(known, self._side[position], -1), self._local[position]
 
