@@ -29,7 +29,7 @@ def needs(before: dict | None, size: int) -> float:
 def run(size: int, args: argparse.Namespace, before: dict | None) -> dict:
     """Generates a folder unless it is there, and measures in a process of its own."""
     folder = args.work / str(size)
-    if not (folder / "ill_ent_ids").exists():  # written last
+    if not (folder / "ref_ent_ids").exists():  # written last
         sizes = ["--num-entities", str(size), "--num-triples", str(5 * size)]
         subprocess.run([sys.executable, str(GENERATE), str(folder), *sizes], check=True)
     out = args.results / f"{args.accelerator}_{size}.json"

@@ -1,6 +1,6 @@
 """Measures all stages on one folder; run.py starts it, one process a size.
 
-    python benchmarks/speed/stages.py FOLDER OUT.json
+python benchmarks/speed/stages.py FOLDER OUT.json
 """
 
 import argparse
@@ -210,9 +210,7 @@ def measure(folder: Path, meter: Meter, args: argparse.Namespace) -> dict[str, A
     if args.quadratic:
         with meter("rank_csls"):
             evaluate_alignment(*joint, links["test"])
-        bounds["rank_csls"] = (
-            ranking_operations(links["test"].size(1), joint[0].size(1)) / rate
-        )
+        bounds["rank_csls"] = ranking_operations(links["test"].size(1), joint[0].size(1)) / rate
         bounds["calibration_exact"] = search_operations(*num_free, 128) / rate
     else:
         meter.skipped["rank_csls"] = "quadratic"
