@@ -53,9 +53,9 @@ Graphs of `benchmarks/scale/generate.py`: so many entities and five times as man
 two graphs. Seconds are medians; steps are those of the default model and objective in float32.
 "Growth" is the exponent of a least-squares line in log-log scale from {fit:,} entities (or the
 smallest size where there are fewer) up: 1 is linear, 2 quadratic. Sizes are measured in a process
-each, memory is the peak of resident memory (of tensors, on a GPU) while the stage runs. A mini-batch
-has up to {batch:,} entities of each graph, so its time should not grow, but for the optimiser and
-momentum, which go through all parameters.
+each, memory is the peak of resident memory (of tensors, on a GPU) while the stage runs. A
+mini-batch has up to {batch:,} entities of each graph, so its time should not grow, but for the
+optimiser and momentum, which go through all parameters.
 """
 BOUNDS_INTRO = """\
 How far from what the machine can do: measured time over the bytes that need to move at the measured
@@ -70,9 +70,10 @@ loop. A test checks that both diagonal layers give the same outputs and gradient
 """
 DENSE = """\
 The released code of the EVA family goes through a dense N x N matrix in the backward pass. Our own
-implementation of that takes {points} for the encoder alone (forward and backward). By the square law
-fitted to these, the {num_nodes:,} entities of both graphs would take {seconds:.0f} s a step and
-{gigabytes:.1f} GB for each such matrix. **These two numbers are extrapolated, not measured.**
+implementation of that takes {points} entities, for the encoder alone (forward and backward). By the
+square law fitted to these, the {num_nodes:,} entities of both graphs would take {seconds:.0f} s a
+step and {gigabytes:.1f} GB for each such matrix. **These two numbers are extrapolated, not
+measured.**
 """
 
 

@@ -177,3 +177,18 @@ def test_two_pictures_of_one_entity(eva_folder: Path) -> None:
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder is missing"):
         read_folder(tmp_path / "none")
+
+
+@pytest.mark.parametrize("factor", [1, 10**6], ids=["table", "search"])
+def test_locate_agrees_with_a_plain_loop(factor: int) -> None:
+    ids = np.random.default_rng(0).permutation(60)[:50] * factor
+    index = EntityIndex(ids[:20], ids[20:])
+    wanted = np.array([*range(70), 10**17]) * (factor if factor > 1 else 1)
+    sides, local = index.locate(wanted)
+    known = ids.tolist()
+    for number, side, place in zip(wanted.tolist(), sides.tolist(), local.tolist(), strict=True):
+        if number not in known:
+            assert side == -1
+        else:
+            assert (side, place) == divmod(known.index(number), 20) if side == 0 else side == 1
+            assert index.ids[side][place] == number
