@@ -1,6 +1,6 @@
 import torch
 
-from pyg_mmea.data import GraphTables, attribute_bag, relation_bag
+from pyg_mmea.data import AlignmentData, GraphTables, attribute_bag, relation_bag
 
 
 def _graph(num_entities: int, triples: list[list[int]], relation_uri: list[str]) -> GraphTables:
@@ -87,7 +87,7 @@ def test_bags_are_coalesced_as_torch_would(fake: AlignmentData) -> None:
 
 
 def test_bags_without_columns() -> None:
-    graph = _graph(2, [], [])
+    graph = GraphTables(uri=["a", "b"])
     x, _, vocabulary = relation_bag(graph, graph)
     assert vocabulary == []
     assert x.size() == (2, 0)

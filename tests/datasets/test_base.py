@@ -10,6 +10,7 @@ import torch
 
 from pyg_mmea.data import AlignmentData, DropModality
 from pyg_mmea.datasets import AlignmentFolder, base
+from pyg_mmea.datasets.base import _pack, _unpack
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import ANCHOR_EDGE
 
