@@ -49,7 +49,7 @@ def _is_writable(folder: Path) -> bool:
 
 def _pack(value: Any) -> Any:
     """Turns a list of texts into tensors: millions of texts take the safe unpickler long."""
-    if not isinstance(value, list) or not all(isinstance(item, str | None) for item in value):
+    if not isinstance(value, list) or not {*map(type, value)} <= {str, type(None)}:
         return value
     texts = [item or "" for item in value]
     length = [-1 if item is None else len(item) for item in value]

@@ -185,7 +185,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 def test_locate_agrees_with_a_plain_loop(factor: int) -> None:
     ids = np.random.default_rng(0).permutation(60)[:50] * factor
     index = EntityIndex(ids[:20], ids[20:])
-    wanted = np.array([*range(70), 10**11]) * factor
+    wanted = np.array([-1, *range(70), 10**11]) * factor
     where = {number: (0, i) for i, number in enumerate(ids[:20].tolist())}
     where |= {number: (1, i) for i, number in enumerate(ids[20:].tolist())}
     for number, side, place in zip(wanted.tolist(), *index.locate(wanted), strict=True):
