@@ -1,5 +1,7 @@
 """What the machine can do, what a stage takes, and under which conditions."""
 
+import ctypes
+import gc
 import platform
 import resource
 import shlex
@@ -117,6 +119,11 @@ class Meter:
             return torch.cuda.memory_allocated(self.device) / 2**20
         clear = Path("/proc/self/clear_refs")
         if clear.exists():
+            gc.collect()
+            # Freed memory that the allocator kept would hide what this stage takes.
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+            if trim is not None:
+                trim(0)
             clear.write_text("5")  # Linux: the peak starts again from what is in use
         return self._peak()
 
