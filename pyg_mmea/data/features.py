@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,36 +12,43 @@ from pyg_mmea.data.tables import GraphTables
 MAX_COLUMNS = 1000
 
 Bags = tuple[Tensor, Tensor, list[str]]
+# For each kind of mention entity ids and item ids; item names; number of entities.
+_Side = tuple[list[tuple[Tensor, Tensor]], list[str], int]
 
 
-def _bags(
-    sides: list[tuple[Tensor, Tensor, list[str], int]],
-    max_columns: int,
-) -> Bags:
-    """Counts (entity, item) pairs; a side is (entity ids, item ids, item names, N)."""
+def _bags(sides: list[_Side], max_columns: int) -> Bags:
+    """Counts items by entity; each kind of mention has columns of its own, one behind the other."""
     frequency: Counter[str] = Counter()
-    for _, items, uris, _ in sides:
-        counts = torch.bincount(items, minlength=len(uris)).tolist()
+    for kinds, uris, _ in sides:
+        counts = torch.bincount(kinds[0][1], minlength=len(uris)).tolist()
         for uri, count in zip(uris, counts, strict=True):
             if count > 0:
                 frequency[uri] += count
     vocabulary = sorted(frequency, key=lambda uri: (-frequency[uri], uri))[:max_columns]
     column = {uri: i for i, uri in enumerate(vocabulary)}
-
     bags = []
-    for entities, items, uris, num_entities in sides:
+    for kinds, uris, num_rows in sides:
         # Items beyond the vocabulary get column -1 and fall out.
-        columns = torch.tensor([column.get(uri, -1) for uri in uris], dtype=torch.long)[items]
-        kept = columns >= 0
-        index = torch.stack([entities[kept], columns[kept]])
-        bag = torch.sparse_coo_tensor(
-            index,
-            torch.ones(index.size(1)),
-            (num_entities, len(vocabulary)),
-            check_invariants=True,
-        )
-        bags.append(bag.coalesce())
+        column_of = torch.tensor([column.get(uri, -1) for uri in uris], dtype=torch.long)
+        width = len(kinds) * len(vocabulary)
+        keys = []
+        for kind, (entities, items) in enumerate(kinds):
+            columns = column_of[items]
+            key = entities * width + columns + kind * len(vocabulary)
+            keys.append(key[columns >= 0])
+        bags.append(_count(torch.cat(keys), num_rows, width))
     return bags[0], bags[1], vocabulary
+
+
+def _count(keys: Tensor, num_rows: int, num_columns: int) -> Tensor:
+    """A sparse matrix of how often each cell, row times width plus column, is there."""
+    # NumPy sorts whole numbers several times as fast as coalescing does.
+    cells, counts = np.unique(keys.numpy(), return_counts=True)
+    index = torch.from_numpy(np.stack(np.divmod(cells, max(num_columns, 1))))
+    values = torch.from_numpy(counts).float()
+    return torch.sparse_coo_tensor(
+        index, values, (num_rows, num_columns), check_invariants=True, is_coalesced=True
+    )
 
 
 def relation_bag(source: GraphTables, target: GraphTables, max_columns: int = MAX_COLUMNS) -> Bags:
@@ -60,20 +68,13 @@ def relation_bag(source: GraphTables, target: GraphTables, max_columns: int = MA
         :math:`D` columns, which both graphs share: the URI of a relation for its heads, the URI
         with :obj:`"^-1"` behind it for its tails.
     """
-    ends = []
-    for end in ("head", "tail"):
-        sides = []
-        for graph in (source, target):
-            head, relation, tail = graph.triples.unbind(1)
-            entities = head if end == "head" else tail
-            sides.append((entities, relation, graph.relation_uri, graph.num_entities))
-        ends.append(_bags(sides, max_columns))
-    (heads_s, heads_t, vocabulary), (tails_s, tails_t, _) = ends
-    return (
-        torch.cat([heads_s, tails_s], dim=1).coalesce(),
-        torch.cat([heads_t, tails_t], dim=1).coalesce(),
-        [*vocabulary, *(f"{uri}^-1" for uri in vocabulary)],
-    )
+    sides: list[_Side] = []
+    for graph in (source, target):
+        head, relation, tail = graph.triples.unbind(1)
+        mentions = [(head, relation), (tail, relation)]
+        sides.append((mentions, graph.relation_uri, graph.num_entities))
+    *bags, vocabulary = _bags(sides, max_columns)
+    return bags[0], bags[1], [*vocabulary, *(f"{uri}^-1" for uri in vocabulary)]
 
 
 def attribute_bag(source: GraphTables, target: GraphTables, max_columns: int = MAX_COLUMNS) -> Bags:
@@ -89,8 +90,12 @@ def attribute_bag(source: GraphTables, target: GraphTables, max_columns: int = M
         The bag of each graph :math:`(N, D)`, sparse COO, coalesced, and the attribute URI of each
         of the :math:`D` columns, which both graphs share.
     """
-    sides = [
-        (graph.attributes[:, 0], graph.attributes[:, 1], graph.attribute_uri, graph.num_entities)
+    sides: list[_Side] = [
+        (
+            [(graph.attributes[:, 0], graph.attributes[:, 1])],
+            graph.attribute_uri,
+            graph.num_entities,
+        )
         for graph in (source, target)
     ]
     return _bags(sides, max_columns)

@@ -15,6 +15,9 @@ from pyg_mmea.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+# Up to this many times the number of entities, ids are looked up in a table.
+_TABLE_FACTOR = 8
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
@@ -27,18 +30,27 @@ class EntityIndex:
     """
 
     def __init__(self, source_ids: np.ndarray, target_ids: np.ndarray) -> None:
-        ids = np.concatenate([source_ids, target_ids])
-        order = np.argsort(ids, kind="stable")
         self.ids = (source_ids, target_ids)
-        self._ids = ids[order]
-        self._side = (order >= len(source_ids)).astype(np.int64)
-        self._local = order - self._side * len(source_ids)
+        ids = np.concatenate([source_ids, target_ids])
+        code = np.concatenate([2 * np.arange(len(source_ids)), 2 * np.arange(len(target_ids)) + 1])
+        # Ids that are nearly consecutive, as they usually are, are found without a search.
+        self._is_table = bool(ids.max() < _TABLE_FACTOR * len(ids))
+        if self._is_table:
+            self._code = np.full(ids.max() + 2, -1)  # the last one stands for all others
+            self._code[ids] = code
+        else:
+            order = np.argsort(ids, kind="stable")
+            self._sorted, self._code = ids[order], code[order]
 
     def locate(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Side (0 source, 1 target, -1 unknown) and local id of each global id."""
-        position = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        known = self._ids[position] == ids
-        return np.where(known, self._side[position], -1), self._local[position]
+        if self._is_table:
+            last = len(self._code) - 1
+            code = self._code[np.where((ids >= 0) & (ids < last), ids, last)]
+        else:
+            position = np.minimum(np.searchsorted(self._sorted, ids), len(self._sorted) - 1)
+            code = np.where(self._sorted[position] == ids, self._code[position], -1)
+        return np.where(code < 0, -1, code % 2), code // 2
 
 
 @dataclass

@@ -122,9 +122,26 @@ def _collect(path: Path) -> tuple[list[int | str], list[np.ndarray]]:
     return keys, vectors
 
 
+def _whole(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Keys and rows of an archive of entity ids with all their vectors, taken as they are, if they
+    follow all rules that :func:`_collect` checks one by one."""
+    if path.suffix.lower() != ".npz":
+        return None
+    with np.load(path, allow_pickle=False) as archive:
+        if not {"ids", "x"} <= set(archive.files):
+            return None
+        ids, x = archive["ids"], archive["x"]
+    if ids.dtype.kind != "i" or x.dtype.kind != "f" or ids.shape != x.shape[:1] or x.ndim != 2:
+        return None
+    ids, x = ids.astype(np.int64), x.astype(np.float32, copy=False)
+    limit = 10**_MAX_DIGITS
+    fine = x.size > 0 and -limit < ids.min() and ids.max() < limit and np.isfinite(x).all()
+    return (ids, x) if fine and len(np.unique(ids)) == len(ids) else None
+
+
 def _convert(path: Path, folder: Path) -> None:
     try:
-        keys, vectors = _collect(path)
+        keys, vectors = _whole(path) or _collect(path)
     except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise DataError(f"cannot be read ({error})", path) from error
     except (ValueError, TypeError, OverflowError) as error:

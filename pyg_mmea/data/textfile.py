@@ -139,16 +139,23 @@ def read_numbered(path: Path) -> tuple[np.ndarray, list[str]]:
     """
     fields = read_rows(path, 2).fields
     numbers, texts = fields[0::2], fields[1::2]
+    fine = all(map(str.isdigit, numbers)) and all(map(str.isascii, numbers)) and all(texts)
+    if not fine or max(map(len, numbers), default=0) > _MAX_DIGITS:
+        _refuse_numbered(path, numbers, texts)
+    ids = np.fromiter(map(int, numbers), dtype=np.int64, count=len(numbers))
+    twice = first_repeat(ids)
+    if twice is not None:
+        raise DataError(f"id {ids[twice]} is there twice", path, twice + 1)
+    return ids, texts
+
+
+def _refuse_numbered(path: Path, numbers: list[str], texts: list[str]) -> None:
+    """Raises for the first line that is broken; only then is each line looked at by itself."""
     for line, (number, text) in enumerate(zip(numbers, texts, strict=True), start=1):
         if not (number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS):
             raise DataError(f"'{number}' is no id; ids are integers from 0", path, line)
         if not text:
             raise DataError(f"the URI of id {number} is empty", path, line)
-    ids = np.array(numbers, dtype=np.int64)
-    twice = first_repeat(ids)
-    if twice is not None:
-        raise DataError(f"id {ids[twice]} is there twice", path, twice + 1)
-    return ids, texts
 
 
 def first_repeat(values: np.ndarray | list[str]) -> int | None:

@@ -25,8 +25,9 @@ def _check_texts(
     data: HeteroData, store: str | EdgeType, key: str, length: int | None, missing: bool = False
 ) -> list[str]:
     value = _get(data, store, key)
-    allowed = (str, type(None)) if missing else str
-    if not isinstance(value, list) or not all(isinstance(item, allowed) for item in value):
+    allowed = (str, type(None)) if missing else (str,)
+    kinds = set(map(type, value)) if isinstance(value, list) else {type(value)}
+    if not isinstance(value, list) or not all(issubclass(kind, allowed) for kind in kinds):
         _fail(store, key, f"needs to be a list of str{' or None' if missing else ''}")
     if length is not None and len(value) != length:
         _fail(store, key, f"needs {length} entries (got {len(value)})")

@@ -1,6 +1,6 @@
 import torch
 
-from pyg_mmea.data import GraphTables, attribute_bag, relation_bag
+from pyg_mmea.data import AlignmentData, GraphTables, attribute_bag, relation_bag
 
 
 def _graph(num_entities: int, triples: list[list[int]], relation_uri: list[str]) -> GraphTables:
@@ -74,3 +74,20 @@ def test_permuting_entities_permutes_the_bag() -> None:
     permuted = _graph(4, triples.tolist(), ["a", "b"])
     x, y, _ = relation_bag(source, permuted)
     assert torch.equal(y.to_dense()[order], x.to_dense())
+
+
+def test_bags_are_coalesced_as_torch_would(fake: AlignmentData) -> None:
+    for side in ("source", "target"):
+        for name in ("x_relation", "x_attribute"):
+            x = fake[side][name]
+            again = torch.sparse_coo_tensor(x.indices(), x.values(), x.size()).coalesce()
+            assert torch.equal(x.indices(), again.indices())
+            assert torch.equal(x.values(), again.values())
+            assert x.values().dtype == torch.float32
+
+
+def test_bags_without_columns() -> None:
+    graph = GraphTables(uri=["a", "b"])
+    x, _, vocabulary = relation_bag(graph, graph)
+    assert vocabulary == []
+    assert x.size() == (2, 0)

@@ -2,9 +2,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pyg_mmea.data import FolderPair, read_folder
+from pyg_mmea.data.layout import EntityIndex
 from pyg_mmea.datasets import AlignmentFolder
 from pyg_mmea.errors import DataError
 
@@ -177,3 +179,15 @@ def test_two_pictures_of_one_entity(eva_folder: Path) -> None:
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder is missing"):
         read_folder(tmp_path / "none")
+
+
+@pytest.mark.parametrize("factor", [1, 10**6], ids=["table", "search"])
+def test_locate_agrees_with_a_plain_loop(factor: int) -> None:
+    ids = np.random.default_rng(0).permutation(60)[:50] * factor
+    index = EntityIndex(ids[:20], ids[20:])
+    wanted = np.array([-1, *range(70), 10**11]) * factor
+    where = {number: (0, i) for i, number in enumerate(ids[:20].tolist())}
+    where |= {number: (1, i) for i, number in enumerate(ids[20:].tolist())}
+    for number, side, place in zip(wanted.tolist(), *index.locate(wanted), strict=True):
+        assert side == where.get(number, (-1, 0))[0]
+        assert side < 0 or place == where[number][1]

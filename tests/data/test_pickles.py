@@ -156,3 +156,29 @@ def test_missing_and_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "a.pt").touch()
     with pytest.raises(DataError, match="needs to end in"):
         load_features(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("ids", "x", "rule"),
+    [
+        ([3, 3], [[1.0], [2.0]], "holds a key twice"),
+        ([3, 4], [[1.0], [np.inf]], "the vector of '4' is not finite"),
+        ([3, 10**18], [[1.0], [2.0]], "a key needs to be an entity id or a text"),
+        ([], np.zeros((0, 2)), "holds no features"),
+    ],
+)
+def test_archives_keep_all_rules(tmp_path: Path, ids: list, x: object, rule: str) -> None:
+    np.savez(tmp_path / "x.npz", ids=np.array(ids, dtype=np.int64), x=np.array(x, np.float32))
+    with pytest.raises(DataError, match=rule):
+        load_features(tmp_path / "x.npz")
+
+
+def test_archive_taken_whole_is_what_single_vectors_give(tmp_path: Path) -> None:
+    ids, x = np.array([4, 0, 9], dtype=np.int32), np.random.default_rng(0).random((3, 5))
+    np.savez(tmp_path / "x.npz", ids=ids, x=x)
+    np.savez(tmp_path / "y.npz", **{str(i): row for i, row in zip(ids, x, strict=True)})
+    whole, single = (load_features(tmp_path / name) for name in ("x.npz", "y.npz"))
+    assert whole.keys.tolist() == single.keys.tolist() == [4, 0, 9]
+    assert whole.keys.dtype == single.keys.dtype
+    assert (whole.x == single.x).all()
+    assert whole.x.dtype == np.float32

@@ -101,3 +101,31 @@ def test_read_json_of_no_json(path: Path, content: str, line: int | None) -> Non
     with pytest.raises(DataError, match="is no JSON") as info:
         read_json(path)
     assert info.value.line == line
+
+
+def test_read_numbered_agrees_with_a_plain_loop(path: Path) -> None:
+    numbers = np.random.default_rng(0).permutation(500)
+    path.write_text("".join(f"{number:04d}\té {number}\n" for number in numbers.tolist()))
+    ids, texts = read_numbered(path)
+    assert ids.dtype == np.int64
+    assert ids.tolist() == numbers.tolist()
+    assert texts == [f"é {number}" for number in numbers.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("x\ta", "'x' is no id"),
+        ("\ta", "'' is no id"),
+        ("٣\ta", "'٣' is no id"),
+        ("²\ta", "'²' is no id"),
+        ("9" * 19 + "\ta", "is no id"),
+        ("3\t", "the URI of id 3 is empty"),
+    ],
+)
+def test_read_numbered_names_the_first_broken_line(path: Path, line: str, rule: str) -> None:
+    path.write_text(f"0\ta\n{line}\ny\t\n")
+    with pytest.raises(DataError) as info:
+        read_numbered(path)
+    assert info.value.line == 2
+    assert rule in info.value.rule
