@@ -148,7 +148,8 @@ class AlignmentModule(LightningModule):
             on_step=False,
             on_epoch=True,
             prog_bar=prog_bar,
-            batch_size=num_links,
+            # Lightning takes the mean count of all processes, and rounds it down.
+            batch_size=num_links * self.trainer.world_size,
             sync_dist=True,
         )
 

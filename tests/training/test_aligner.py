@@ -12,6 +12,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import GraphSAGE
 
+import pyg_mmea
 from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool, in_force
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.datasets import FakeMMKG
@@ -398,7 +399,8 @@ def test_two_processes_give_what_one_gives(
 ) -> None:
     if batch_entities == 30:
         pytest.importorskip("pymetis")
-    settings = {"batch_size": 4, "batch_entities": batch_entities, "epochs": 4, "refit_epochs": 1}
+    settings = {"batch_size": 4, "epochs": 6, "refit_epochs": 1, "lr": 0.02}
+    settings["batch_entities"] = batch_entities
     alone = _aligner(accumulate_grad_batches=2, **settings)
     alone.fit(pair, out=tmp_path / "alone", quiet=True)
     assert alone.result["num_pseudo_labels"] > 0
@@ -409,7 +411,9 @@ def test_two_processes_give_what_one_gives(
     command = [sys.executable, str(script)]
     if batch_entities == "all":  # else Lightning starts the second process
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run(command, capture_output=True, check=True, timeout=300)
+    env = {**os.environ, "PYTHONPATH": str(Path(pyg_mmea.__file__).parents[1])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     shared = Aligner.load(out)
     for name, value in alone._state["model"].items():
         assert torch.allclose(value, shared._state["model"][name], atol=2e-4), name
