@@ -167,8 +167,10 @@ class PartitionedPair:
                 )
         self.data, self.part = data, part
         self.num_parts = num_parts = 1 + max(int(part[side].max()) for side in SIDES)
-        self._nodes = {side: _Sorted.by(part[side], num_parts) for side in SIDES}
-        self._place = {side: _places(self._nodes[side]) for side in SIDES}
+        self._nodes: dict[str, _Sorted] = {
+            side: _Sorted.by(part[side], num_parts) for side in SIDES
+        }
+        self._place: dict[str, Tensor] = {side: _places(self._nodes[side]) for side in SIDES}
         self._edges = {
             side: _Sorted.by(part[side][data[edge].edge_index[0]], num_parts)
             for side, edge in RELATION_EDGE.items()
@@ -187,7 +189,7 @@ class PartitionedPair:
             parts (torch.Tensor): Which parts.
         """
         chosen = sorted(parts.tolist())
-        starts = {side: self._starts(side, chosen) for side in SIDES}
+        starts = self._all_starts(chosen)
         batch = AlignmentData()
         for key, value in self.data._global_store.items():
             batch[key] = value
@@ -225,15 +227,15 @@ class PartitionedPair:
             links (torch.Tensor): Source and target ids :math:`(2, L)`, all within the parts.
             parts (torch.Tensor): Which parts.
         """
-        chosen = sorted(parts.tolist())
-        return self._local(SIDES, links, {side: self._starts(side, chosen) for side in SIDES})[0]
+        return self._local(SIDES, links, self._all_starts(sorted(parts.tolist())))[0]
 
-    def _starts(self, side: str, chosen: list[int]) -> Tensor:
-        """Where each part begins in the mini-batch, -1 for the others ``[P]``."""
-        ptr = self._nodes[side].ptr
-        starts = torch.full((self.num_parts,), -1)
-        sizes = torch.tensor([ptr[p + 1] - ptr[p] for p in chosen])
-        starts[chosen] = sizes.cumsum(0) - sizes
+    def _all_starts(self, chosen: list[int]) -> dict[str, Tensor]:
+        """For each side, where each part begins in the mini-batch, -1 for the others ``[P]``."""
+        starts: dict[str, Tensor] = {}
+        for side, nodes in self._nodes.items():
+            sizes = torch.tensor([nodes.ptr[p + 1] - nodes.ptr[p] for p in chosen])
+            starts[side] = torch.full((self.num_parts,), -1)
+            starts[side][chosen] = sizes.cumsum(0) - sizes
         return starts
 
     def _local(

@@ -228,8 +228,9 @@ class AlignmentDataset(InMemoryDataset, ABC):
             torch.save(data_list[0].to_dict(), file)
 
     def load(self, path: str, data_cls: type[Any] = AlignmentData) -> None:
-        """Loads the pair; only tensors and plain containers are admitted."""
-        self._data = data_cls.from_dict(torch.load(path, weights_only=True))
+        """Loads the pair; only tensors and plain containers are admitted. Tensors stay in the file
+        until they are read, and changes of them in memory."""
+        self._data = data_cls.from_dict(torch.load(path, weights_only=True, mmap=True))
 
     def _masks(self, pair: FolderPair) -> Masks:
         if self.split == "random":

@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 
 import pandas as pd
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -23,6 +22,7 @@ from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.outcome import alignment_table, summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
+from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.io import atomic_write, fingerprint
@@ -120,7 +120,7 @@ class Aligner:
                 self._fit(data, Path(temporary), quiet)
             return self
         folder = Path(out)
-        first = rank_zero_only.rank == 0  # the other processes find what that one has made
+        first = is_first_process()  # the other processes find what that one has made
         if first and not resume and (folder / "checkpoints").exists():
             raise FileExistsError(f"{folder} holds a run; resume it or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class Aligner:
 
     def _fit(self, data: HeteroData, folder: Path, quiet: bool) -> None:
         ledger = Ledger(folder / LEDGER_NAME)
-        first = rank_zero_only.rank == 0
+        first = is_first_process()
         if first and not (folder / "checkpoints" / "select" / "last.ckpt").exists():
             ledger.resume(0)
         seeds = Seeds.read(data, ledger)

@@ -23,7 +23,9 @@ def random_parts(data: HeteroData, num_parts: int) -> dict[str, torch.Tensor]:
 def communities(num: int, size: int) -> AlignmentData:
     """Two equal graphs of cliques in a ring."""
     data = AlignmentData()
-    within = [(c * size + i, c * size + j) for c in range(num) for i in range(size) for j in range(i)]
+    within = [
+        (c * size + i, c * size + j) for c in range(num) for i in range(size) for j in range(i)
+    ]
     ring = [(c * size, (c + 1) % num * size + 1) for c in range(num)]
     edges = torch.tensor(within + ring).t().contiguous()
     for side in SIDES:
@@ -116,7 +118,10 @@ def test_batch_is_the_induced_pair(fake: AlignmentData) -> None:
     local = {}
     for side in SIDES:
         n_id = batch[side].n_id
-        assert n_id.sort().values.tolist() == torch.isin(part[side], chosen).nonzero().view(-1).tolist()
+        assert (
+            n_id.sort().values.tolist()
+            == torch.isin(part[side], chosen).nonzero().view(-1).tolist()
+        )
         assert batch[side].num_nodes == n_id.numel()
         local[side] = dict(zip(n_id.tolist(), range(n_id.numel()), strict=True))
         for key, value in fake[side].items():

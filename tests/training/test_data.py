@@ -78,9 +78,7 @@ def test_batches_in_a_row_share_their_mini_batch(fake: AlignmentData) -> None:
     assert len({id(batch) for batch in batches}) == 2
 
 
-def test_new_links_stay_together(
-    fake: AlignmentData, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_new_links_stay_together(fake: AlignmentData, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("pymetis")
     links = links_of(fake)
     module = LinkDataModule(links[:, :10], links[:, :0], None, 100, 0, fake, 4)

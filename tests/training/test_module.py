@@ -55,9 +55,7 @@ def test_a_mini_batch_of_all_is_the_full_step(pair: HeteroData) -> None:
     parts = PartitionedPair(pair, partition_pair(pair, links, 1))
     everything = torch.tensor([0])
     loss, grads = step(module, [links.t()])
-    other_loss, other = step(
-        module, [parts.locate(links, everything).t(), parts.batch(everything)]
-    )
+    other_loss, other = step(module, [parts.locate(links, everything).t(), parts.batch(everything)])
     assert loss == other_loss
     assert grads.keys() == other.keys()
     assert any(name.startswith("model.entity") for name in grads)

@@ -109,12 +109,11 @@ class AlignmentModel(torch.nn.Module, ABC):
         state = versions(store.edge_index, store.edge_type)
         relations = self.spec.relation_index[side], self.spec.num_relations
         cached = None if state is None else _EDGES.get(store.edge_index)
-        known = cached is not None and cached[1] is store.edge_type  # comparing tensors is not ==
-        if known and cached[0] == state and cached[2] == relations:
-            return cached[3]
+        if cached is not None and cached[0] is store.edge_type and cached[1] == (state, relations):
+            return cached[2]
         with torch.inference_mode(False):
             edge_type = getattr(self, f"relation_index_{side}")[store.edge_type]
             edges = bidirectional(store.edge_index, edge_type, self.spec.num_relations)
         if state is not None:
-            _EDGES[store.edge_index] = (state, store.edge_type, relations, edges)
+            _EDGES[store.edge_index] = (store.edge_type, (state, relations), edges)
         return edges
