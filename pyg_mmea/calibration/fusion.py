@@ -1,10 +1,13 @@
 """Weights of modalities, learned from links that no encoder was trained on."""
 
 from collections.abc import Mapping
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from pyg_mmea.data import sample_links
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]
 
@@ -18,6 +21,7 @@ def fit_view_weights(
     num_negatives: int = 3000,
     penalty: float = 0.01,
     num_iters: int = 100,
+    max_links: int = 4000,
 ) -> dict[str, float]:
     r"""Finds how much each modality should count, by a conditional logit model: the probability
     that :math:`j` is the counterpart of :math:`i` among sampled candidates is
@@ -40,15 +44,20 @@ def fit_view_weights(
         penalty (float): Weight of the squared distance of :math:`\theta` from its mean.
             (default: :obj:`0.01`)
         num_iters (int): Largest number of L-BFGS iterations. (default: :obj:`100`)
+        max_links (int): Of more links than these, a random sample is looked at, the same at every
+            call; memory grows with it. (default: :obj:`4000`)
 
     Returns:
         dict: A positive weight for each modality, adding up to one.
 
     Raises:
-        ValueError: If there is no link.
+        ValueError: If there is no link, or none is to be looked at.
     """
     if links.size(1) == 0:
         raise ValueError("'links' needs to hold at least one link (got none)")
+    if max_links < 1:
+        raise ValueError(f"'max_links' needs to be at least 1 (got {max_links})")
+    links = sample_links(links, max_links)
     names = [name for name in out["source"] if name != "joint"]
     generator = torch.Generator().manual_seed(0)  # the same candidates at every call
     sizes = {side: out[side][names[0]].size(0) for side in ("source", "target")}
@@ -107,9 +116,15 @@ def weighted_joint(views: Mapping[str, Tensor], weights: Mapping[str, float]) ->
     Shapes:
         - **output:** :math:`(N, \sum_m D_m)`
     """
-    parts = [
-        weights[name] ** 0.5 * F.normalize(view, dim=1)
-        for name, view in views.items()
-        if name != "joint"
-    ]
-    return torch.cat(parts, dim=1)
+    views = {name: view for name, view in views.items() if name != "joint"}
+    # Written in place: the normalised views beside their concatenation would double the peak.
+    first = next(iter(views.values()))
+    dtype = reduce(torch.promote_types, (view.dtype for view in views.values()))
+    width = sum(view.size(1) for view in views.values())
+    joint = first.new_empty(first.size(0), width, dtype=dtype)
+    start = 0
+    for name, view in views.items():
+        stop = start + view.size(1)
+        joint[:, start:stop] = weights[name] ** 0.5 * F.normalize(view, dim=1)
+        start = stop
+    return joint

@@ -22,6 +22,7 @@ from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
 from pyg_mmea.nn import AlignmentModel, PairSpec
 from pyg_mmea.resolver import PLUGIN_GROUP
 from pyg_mmea.training import Aligner, TrainingConfig
+from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.utils.io import atomic_write
 
 CONFIG = "config.yaml"
@@ -80,12 +81,17 @@ def run(arguments: Sequence[str]) -> None:
     config = parser.parse_args(_prepare(arguments))
     folder = Path(config.out)
     settings = _dump(parser, config)
-    _check_folder(folder, config.resume, settings)
+    first = is_first_process()  # the first of several processes writes and prints
+    if first:
+        _check_folder(folder, config.resume, settings)
     built = parser.instantiate(config)
     data = built.data[0]
     aligner = build_aligner(built)
     # Settings that do not fit the data are found here, before anything is written.
     aligner.model_factory(PairSpec.from_data(data))
+    if not first:
+        aligner.fit(data, folder, config.resume, quiet=True)
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / CONFIG) as file:
         file.write(settings)

@@ -8,10 +8,11 @@ from pyg_mmea.data.frames import from_tables
 from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
+from pyg_mmea.data.partition import PartitionedPair, partition_pair
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.pivot import PivotAnchors
 from pyg_mmea.data.rdf import from_rdf
-from pyg_mmea.data.split import split_anchors, split_seeds
+from pyg_mmea.data.split import sample_links, split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.text import encode_texts
 from pyg_mmea.data.transforms import DropModality, HideAnchors
@@ -24,6 +25,7 @@ __all__ = [
     "FolderPair",
     "GraphTables",
     "HideAnchors",
+    "PartitionedPair",
     "PivotAnchors",
     "attribute_bag",
     "check_folder",
@@ -34,9 +36,11 @@ __all__ = [
     "from_tables",
     "load_features",
     "make_pair",
+    "partition_pair",
     "read_folder",
     "reduce_features",
     "relation_bag",
+    "sample_links",
     "split_anchors",
     "split_seeds",
     "to_networkx",

@@ -60,3 +60,18 @@ def split_anchors(
     seed_mask = torch.zeros(num_links, dtype=torch.bool)
     seed_mask[order[: round(seed_ratio * num_links)]] = True
     return split_seeds(seed_mask, val_ratio, split_seed)
+
+
+def sample_links(links: Tensor, num: int | None) -> Tensor:
+    """Returns a random sample of links, the same at every call, in their order; all of them if
+    there are no more.
+
+    Args:
+        links (torch.Tensor): Source and target ids :math:`(2, L)`.
+        num (int, optional): Largest number of links; :obj:`None` means all.
+    """
+    if num is None or links.size(1) <= num:
+        return links
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(links.size(1), generator=generator)[:num]
+    return links[:, chosen.sort().values.to(links.device)]

@@ -8,6 +8,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, EdgeType
 
+_ROWS_AT_ONCE = 1 << 16
 _MASKS = ("train_mask", "val_mask", "test_mask")
 
 
@@ -68,11 +69,13 @@ def _check_features(data: HeteroData, side: str, key: str) -> None:
     if x.is_sparse:
         if not x.is_coalesced():
             _fail(side, key, "needs to be coalesced")
-        values, filled = x.values(), mask.new_zeros(num_nodes)
+        finite, filled = bool(torch.isfinite(x.values()).all()), mask.new_zeros(num_nodes)
         filled[x.indices()[0][x.values() != 0]] = True
-    else:
-        values, filled = x, (x != 0).any(dim=1)
-    if not bool(torch.isfinite(values).all()):
+    else:  # by blocks, as features may be larger than memory
+        blocks = x.split(_ROWS_AT_ONCE)
+        finite = all(bool(torch.isfinite(block).all()) for block in blocks)
+        filled = torch.cat([(block != 0).any(dim=1) for block in blocks])
+    if not finite:
         _fail(side, key, "needs to be finite")
     if bool((filled & ~mask).any()):
         row = int((filled & ~mask).nonzero()[0])

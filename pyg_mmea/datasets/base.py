@@ -263,8 +263,9 @@ class AlignmentDataset(InMemoryDataset, ABC):
             torch.save(_mapped(data_list[0].to_dict(), _pack), file)
 
     def load(self, path: str, data_cls: type[Any] = AlignmentData) -> None:
-        """Loads the pair; only tensors and plain containers are admitted."""
-        content = torch.load(path, weights_only=True)
+        """Loads the pair; only tensors and plain containers are admitted. Tensors stay in the file
+        until they are read, and changes of them in memory."""
+        content = torch.load(path, weights_only=True, mmap=True)
         self._data = data_cls.from_dict(_mapped(content, _unpack))
 
     def _masks(self, pair: FolderPair) -> Masks:

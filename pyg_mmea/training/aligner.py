@@ -14,7 +14,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.data import HideAnchors, validate
+from pyg_mmea.data import HideAnchors, sample_links, validate
 from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
@@ -22,6 +22,7 @@ from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.outcome import alignment_table, summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
+from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.io import atomic_write, fingerprint
@@ -107,27 +108,34 @@ class Aligner:
             quiet (bool): Show no progress. (default: :obj:`False`)
 
         Raises:
-            ValueError: If the pair is broken or has no link to train on.
+            ValueError: If the pair is broken or has no link to train on, or if there is no folder
+                for several processes.
             FileExistsError: If :obj:`out` holds a run and :obj:`resume` is off.
         """
         validate(data)
         if out is None:
+            if self.training.devices > 1:
+                raise ValueError("'out' needs to be given where 'devices' is above 1 (got None)")
             with tempfile.TemporaryDirectory(prefix="pyg_mmea-") as temporary:
                 self._fit(data, Path(temporary), quiet)
             return self
         folder = Path(out)
-        if not resume and (folder / "checkpoints").exists():
+        first = is_first_process()  # the other processes find what that one has made
+        if first and not resume and (folder / "checkpoints").exists():
             raise FileExistsError(f"{folder} holds a run; resume it or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        self._fit(data, folder, quiet)
-        self.save(folder)
+        self._fit(data, folder, quiet or not first)
+        if first:
+            self.save(folder)
         return self
 
     def _fit(self, data: HeteroData, folder: Path, quiet: bool) -> None:
         ledger = Ledger(folder / LEDGER_NAME)
-        if not (folder / "checkpoints" / "select" / "last.ckpt").exists():
+        first = is_first_process()
+        if first and not (folder / "checkpoints" / "select" / "last.ckpt").exists():
             ledger.resume(0)
         seeds = Seeds.read(data, ledger)
+        record = ledger if first else None
         visible = HideAnchors("train")(data)
         self.calibrator.reset()
         self.calibrator.rejected = seeds.rejected
@@ -136,18 +144,19 @@ class Aligner:
             visible, seeds.train, self.training.epochs, self.calibrator if self.calibrate else None
         )
         run = run_phase(
-            "select", folder, module, seeds.train, seeds.val, self.training, ledger, quiet
+            "select", folder, module, seeds.train, seeds.val, self.training, record, quiet
         )
         val = None
         if seeds.val.size(1) > 0:
             module.weigh(seeds.val)
-            val = _measure(module, seeds.val)
+            val = _measure(module, seeds.val, self.training)
         voters = module.voters()
         candidates, votes = self.calibrator.examine(*voters, seeds.train.to(module.device))
         self.calibrator.confidence.fit(candidates, votes, seeds.val.to(module.device))
         again = None
         if val is not None and self.training.refit:
-            module, again = self._refit(visible, seeds, module, run, folder, ledger, quiet)
+            module, again = self._refit(visible, seeds, module, run, folder, record, quiet)
+            del voters  # of large graphs, each takes gigabytes
             voters = module.voters()
         # Validation links are known to whoever asks for the alignment, so they are not proposed.
         candidates, votes = self.calibrator.examine(*voters, seeds.all.to(module.device))
@@ -167,6 +176,7 @@ class Aligner:
                 "known": seeds.all,
             },
         }
+        del voters, final
         measured = {
             "val": val,
             "test": self._test(data, "test"),
@@ -182,7 +192,7 @@ class Aligner:
         module: AlignmentModule,
         run: PhaseResult,
         folder: Path,
-        ledger: Ledger,
+        ledger: Ledger | None,
         quiet: bool,
     ) -> tuple[AlignmentModule, PhaseResult]:
         """Trains on all seeds: goes on where there was calibration, else starts over."""
@@ -212,7 +222,12 @@ class Aligner:
 
     def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
         has_links = bool(data[ANCHOR_EDGE].test_mask.any())
-        return self.evaluate(data, candidates=candidates) if has_links else None
+        if not has_links:
+            return None
+        config = self.training
+        return self.evaluate(
+            data, candidates=candidates, csls_k=config.csls_k, num_links=config.test_links
+        )
 
     def evaluate(
         self,
@@ -221,6 +236,7 @@ class Aligner:
         candidates: Literal["test", "all"] = "test",
         csls_k: int = 10,
         matching: str = "none",
+        num_links: int | None = None,
     ) -> dict[str, Any]:
         """Measures the joint embeddings on the links of a split.
 
@@ -232,6 +248,8 @@ class Aligner:
             csls_k (int): Neighbourhood of CSLS. (default: :obj:`10`)
             matching (str): See :func:`~pyg_mmea.metrics.evaluate_alignment`.
                 (default: :obj:`"none"`)
+            num_links (int, optional): Measure a random sample of that many links, the same at
+                every call, if there are more. (default: :obj:`None`)
 
         Raises:
             ValueError: If the split has no link, if :obj:`data` is another pair, or if :obj:`split`
@@ -249,6 +267,7 @@ class Aligner:
             links = links[:, ~contains(self._state["accepted"].to(links.device), links)]
         if links.size(1) == 0:
             raise ValueError(f"'data' needs to have links with '{split}_mask' (got none)")
+        links = sample_links(links, num_links)
         z = self.embeddings
         return evaluate_alignment(z["source"], z["target"], links, candidates, csls_k, matching)
 
@@ -330,6 +349,7 @@ def _fingerprint(data: HeteroData) -> str:
     return fingerprint(*(data[side].uri for side in SIDES))
 
 
-def _measure(module: AlignmentModule, links: Tensor) -> dict[str, Any]:
-    out = module.embed()
-    return evaluate_alignment(out["source"]["joint"], out["target"]["joint"], links)
+def _measure(module: AlignmentModule, links: Tensor, config: TrainingConfig) -> dict[str, Any]:
+    z_s, z_t = (out["joint"] for out in module.embed().values())
+    links = sample_links(links, config.val_links)
+    return evaluate_alignment(z_s, z_t, links, csls_k=config.csls_k)

@@ -22,7 +22,7 @@ class CalibrationCallback(Callback):
 
     Args:
         calibrator (Calibrator): Gives the pseudo-labels.
-        ledger (Ledger, optional): Where decisions are recorded.
+        ledger (Ledger, optional): Where decisions are recorded; given to one process only.
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
         calibration_links (torch.Tensor): Links held back from training :math:`(2, C)`.
         switch_epoch (int): Epoch after which the first round takes place.
@@ -78,6 +78,9 @@ class CalibrationCallback(Callback):
             self.train_links.to(module.device),
             self.calibration_links.to(module.device),
         )
+        if trainer.world_size > 1:  # sums on a GPU may differ in the last digit
+            state = trainer.strategy.broadcast(self.calibrator.state_dict())
+            self.calibrator.load_state_dict(state)
         self._record(entries, trainer.current_epoch, module)
         logger.info(
             "calibration after epoch %d: %d pseudo-labels of %d candidates, by %s",
@@ -110,7 +113,8 @@ def _named(entry: dict[str, Any], uris: list[list[str]]) -> dict[str, Any]:
 class MetricsTable(Callback):
     """Writes :obj:`metrics.csv`: a row an epoch, a column a metric, empty where not measured.
 
-    The rows are part of the checkpoints, so that a resumed run has each epoch once.
+    The rows are part of the checkpoints, so that a resumed run has each epoch once. Of several
+    processes the first one writes.
 
     Args:
         path (Path): The file.
@@ -137,6 +141,8 @@ class MetricsTable(Callback):
             for name, value in trainer.callback_metrics.items()
             if validated or not name.startswith("val/")
         }
+        if not trainer.is_global_zero:
+            return
         self.rows.append({"phase": self.phase, "epoch": trainer.current_epoch, **metrics})
         table = pd.concat([self._before, pd.DataFrame(self.rows)], ignore_index=True)
         with atomic_write(self.path, "w") as file:

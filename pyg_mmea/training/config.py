@@ -1,7 +1,11 @@
 """Settings of a training run."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+_LARGE = 100_000  # entities up to which steps see the whole graph
+_AUTO_ENTITIES = 25_000
 
 
 @dataclass
@@ -13,8 +17,16 @@ class TrainingConfig:
         lr (float): Learning rate at the start.
         lr_end (float): Fraction of it at the end; between the two it falls as a cosine.
         weight_decay (float): Weight decay of AdamW, except for the learned loss weights.
-        batch_size (int): Links a step. Every step passes messages over both graphs in full.
-        num_negatives (int): Entities of each graph sampled as negatives of a step.
+        batch_size (int): Links a batch.
+        batch_entities (int or str): About how many entities of each graph make up a mini-batch,
+            whose edges a step passes messages over, see
+            :class:`~pyg_mmea.data.PartitionedPair`. :obj:`"all"` passes them over both graphs in
+            full. :obj:`"auto"` does so up to 100,000 entities in the larger graph, and takes
+            25,000 beyond. Embeddings that are measured, calibrated or kept are those of the whole
+            graphs, whatever the steps see.
+        num_negatives (int): Entities of each graph sampled as negatives of a batch, from its
+            mini-batch.
+        accumulate_grad_batches (int): Batches of each process whose mean gradient makes a step.
         momentum (float): Coefficient of the momentum encoder, updated after every step. The paper
             has 0.999 and many more steps.
         switch_epoch (int): Epoch at which calibration and momentum contrast begin.
@@ -23,6 +35,14 @@ class TrainingConfig:
         val_every (int): Epochs between two looks at the validation links.
         selection (str): :obj:`"last"` takes the last epoch, :obj:`"validation"` that with the best
             MRR on the validation links.
+        val_links (int, optional): Validation links that are looked at and measured; of more, a
+            fixed random sample. Calibration has all of them. :obj:`None` looks at all.
+        test_links (int, optional): Test links that are measured in the end; of more, a fixed
+            random sample. Exact ranks cost time in proportion to links times candidates, and
+            among the counterparts of a sample a rank is better than among those of all.
+            :obj:`None` measures all.
+        csls_k (int): Neighbourhood of CSLS in what is measured. Above zero it takes all
+            candidates times all candidates; zero ranks by plain cosine.
         patience (int): Looks without a better MRR after which training stops; zero never stops.
         refit (bool): Train on all seeds in the end, validation links included: with calibration by
             going on, without it by starting over for the selected number of epochs.
@@ -35,7 +55,12 @@ class TrainingConfig:
         propagation_channels (int): Size of its random vectors.
         checkpoint_every (int): Epochs between two checkpoints to resume from.
         accelerator (str): Passed to Lightning; :obj:`"auto"` is a CUDA device if there is one, else
-            the CPU. One device is used.
+            the CPU.
+        devices (int): Processes to train with, each on a device of its own; needs a folder for the
+            run. Each step takes :obj:`devices` times :obj:`accumulate_grad_batches` batches, and
+            gives the same weights however these are shared out, up to float noise.
+        strategy (str): Passed to Lightning; :obj:`"auto"` is distributed data parallel where there
+            is more than one device.
         precision (str): Passed to Lightning, such as :obj:`"bf16-mixed"`.
         tensorboard (bool): Log to TensorBoard, too.
     """
@@ -45,13 +70,18 @@ class TrainingConfig:
     lr_end: float = 0.3
     weight_decay: float = 0.0
     batch_size: int = 2500
+    batch_entities: int | Literal["auto", "all"] = "auto"
     num_negatives: int = 2000
+    accumulate_grad_batches: int = 1
     momentum: float = 0.98
     switch_epoch: int = 15
     round_every: int = 5
     switch_lr_factor: float = 1.0
     val_every: int = 10
     selection: Literal["last", "validation"] = "last"
+    val_links: int | None = 5000
+    test_links: int | None = None
+    csls_k: int = 10
     patience: int = 0
     refit: bool = True
     refit_epochs: int = 10
@@ -61,6 +91,8 @@ class TrainingConfig:
     propagation_channels: int = 128
     checkpoint_every: int = 5
     accelerator: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
     precision: str = "32-true"
     tensorboard: bool = False
 
@@ -72,9 +104,23 @@ class TrainingConfig:
             "val_every",
             "refit_epochs",
             "checkpoint_every",
+            "accumulate_grad_batches",
+            "devices",
+            "val_links",
+            "test_links",
         ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"'{name}' needs to be at least 1 (got {getattr(self, name)})")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"'{name}' needs to be at least 1 (got {value})")
+        if isinstance(self.batch_entities, str):
+            allowed = self.batch_entities in ("auto", "all")
+        else:
+            allowed = self.batch_entities >= 1
+        if not allowed:
+            raise ValueError(
+                f"'batch_entities' needs to be at least 1, 'auto' or 'all' "
+                f"(got {self.batch_entities!r})"
+            )
         for name, choices in (
             ("selection", ("last", "validation")),
             ("encoder", ("online", "momentum")),
@@ -85,8 +131,17 @@ class TrainingConfig:
                 )
         if self.patience > 0 and self.selection == "last":
             raise ValueError("'patience' needs 'selection' to be 'validation' (got 'last')")
-        if self.patience < 0 or self.switch_epoch < 0:
-            raise ValueError(
-                f"'patience' and 'switch_epoch' need to be at least 0 "
-                f"(got {self.patience} and {self.switch_epoch})"
-            )
+        for name in ("patience", "switch_epoch", "csls_k"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"'{name}' needs to be at least 0 (got {getattr(self, name)})")
+
+    def num_mini_batches(self, num_entities: int) -> int:
+        """Returns how many mini-batches make up a pair; one if the steps see it in full.
+
+        Args:
+            num_entities (int): Entities of the larger graph.
+        """
+        size = self.batch_entities
+        if size == "auto":
+            size = "all" if num_entities <= _LARGE else _AUTO_ENTITIES
+        return 1 if size == "all" else math.ceil(num_entities / size)

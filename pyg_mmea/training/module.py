@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -22,8 +22,8 @@ from pyg_mmea.typing import SIDES
 
 
 class AlignmentModule(LightningModule):
-    """Trains a model on a pair of graphs. Every step passes messages over both of them in full,
-    and embeds the ends of its links and a sample of negatives.
+    """Trains a model on a pair of graphs. A step passes messages over both of them in full, or over
+    a mini-batch of them, and embeds the ends of its links and a sample of negatives.
 
     Args:
         model (AlignmentModel): The model.
@@ -67,6 +67,11 @@ class AlignmentModule(LightningModule):
             2 * model.spec.num_relations, config.propagation_channels
         )
 
+    @property
+    def num_mini_batches(self) -> int:
+        """Mini-batches that make up the pair."""
+        return self.config.num_mini_batches(max(self.pair[side].num_nodes for side in SIDES))
+
     def has_switched(self, epoch: int) -> bool:
         """Whether calibration and momentum contrast have begun in an epoch."""
         if self.calibrator is None:
@@ -95,7 +100,13 @@ class AlignmentModule(LightningModule):
                 (plain if name.endswith("log_variance") else decay).append(parameter)
         groups: list[dict[str, Any]] = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
         config = self.config
-        optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+        # Of large graphs, most of a step is the update of all entity vectors: one pass is enough.
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            fused=True if self.num_mini_batches > 1 else None,
+        )
 
         def factor(epoch: int) -> float:
             progress = 1.0 if self.goes_on else min(epoch / self.epochs, 1.0)
@@ -108,46 +119,60 @@ class AlignmentModule(LightningModule):
             "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor),
         }
 
-    def on_train_batch_start(self, batch: list[Tensor], batch_idx: int) -> None:
-        """Makes all randomness of a step follow from seed, epoch and step, so that a run that
-        resumes needs no state of generators."""
-        torch.manual_seed(epoch_seed(self.seed, self.current_epoch) * 10_007 + batch_idx)
+    def on_train_batch_start(self, batch: list[Any], batch_idx: int) -> None:
+        """Makes all randomness of a batch follow from seed, epoch and its place among those of all
+        processes, so that a run that resumes needs no state of generators."""
+        place = batch_idx * self.trainer.world_size + self.global_rank
+        torch.manual_seed(epoch_seed(self.seed, self.current_epoch) * 10_007 + place)
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """Computes the loss of one batch of links."""
-        nodes, links, negatives = self._localize(batch[0].t())
-        momentum = (
-            self.momentum(self.pair, nodes) if self.has_switched(self.current_epoch) else None
-        )
-        out = self.model(self.pair, nodes)
+    def training_step(self, batch: list[Any], batch_idx: int) -> Tensor:
+        """Computes the loss of one batch of links, see :class:`LinkDataModule`."""
+        pair = batch[1] if len(batch) > 1 else self.pair
+        nodes, links, negatives = self._localize(pair, batch[0].t())
+        momentum = self.momentum(pair, nodes) if self.has_switched(self.current_epoch) else None
+        out = self.model(pair, nodes)
         terms = self.objective(out, links, negatives=negatives, momentum=momentum)
         for name, term in terms.items():
             if not bool(torch.isfinite(term)):
                 raise FloatingPointError(f"loss term '{name}' is {float(term)}")
-            self.log(f"loss/{name}", term, on_step=False, on_epoch=True, batch_size=links.size(1))
+            self._log_mean(f"loss/{name}", term, links.size(1))
         loss = torch.stack(list(terms.values())).sum()
-        self.log(
-            "loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=links.size(1)
-        )
+        self._log_mean("loss", loss, links.size(1), prog_bar=True)
         return loss
 
-    def _localize(self, links: Tensor) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+    def _log_mean(self, name: str, value: Tensor, num_links: int, prog_bar: bool = False) -> None:
+        """Logs the mean over all links of an epoch, in all processes."""
+        self.log(
+            name,
+            value,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=prog_bar,
+            # Lightning takes the mean count of all processes, and rounds it down.
+            batch_size=num_links * self.trainer.world_size,
+            sync_dist=True,
+        )
+
+    def _localize(
+        self, pair: HeteroData, links: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """Samples negatives; returns the entities to embed for them and the links :math:`(2, B)`,
         then the rows of both among these."""
         nodes: dict[str, Tensor] = {}
         negatives: dict[str, Tensor] = {}
         rows: list[Tensor] = []
         for side, ends in zip(SIDES, links, strict=True):
-            num_nodes = self.pair[side].num_nodes
+            num_nodes = pair[side].num_nodes
             sample = torch.randperm(num_nodes, device=ends.device)[: self.config.num_negatives]
             nodes[side], local = torch.unique(torch.cat([ends, sample]), return_inverse=True)
             rows.append(local[: ends.numel()])
             negatives[side] = local[ends.numel() :]
         return nodes, torch.stack(rows), negatives
 
-    def on_train_batch_end(self, *args: Any) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: list[Any], batch_idx: int) -> None:
         """Lets the momentum encoder follow, after every step."""
-        self.momentum.update(self.model)
+        if (batch_idx + 1) % self.config.accumulate_grad_batches == 0:
+            self.momentum.update(self.model)
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
         """Weighs the views on the validation links and ranks all entities for each of them."""
@@ -162,6 +187,10 @@ class AlignmentModule(LightningModule):
         self.log("val/mrr", mean_reciprocal_rank(ranks), batch_size=size)
         for name, weight in self.view_weights.items():
             self.log(f"weight/{name}", weight, batch_size=size)
+
+    def on_validation_epoch_end(self) -> None:
+        """Has all processes agree on the weights: sums on a GPU may differ in the last digit."""
+        self.view_weights = self.trainer.strategy.broadcast(self.view_weights)
 
     def weigh(self, links: Tensor) -> Embeddings:
         """Learns the weights of the views from links held back, and returns the views."""
@@ -195,26 +224,26 @@ class AlignmentModule(LightningModule):
         """Returns what calibration asks: all views of the online encoder with their joint
         embedding, and the joint embedding of the momentum encoder."""
         untrained = self._untrained()
-        online, momentum = (
-            self._with_joint(_merged(self._modalities(encoder), untrained))
-            for encoder in ("online", "momentum")
-        )
-        return online, {side: {"joint": out["joint"]} for side, out in momentum.items()}
+        # The momentum encoder first: only its joint embedding stays while the other one embeds.
+        momentum = {
+            side: {"joint": out["joint"]}
+            for side, out in self._with_joint(
+                _merged(self._modalities("momentum"), untrained)
+            ).items()
+        }
+        return self._with_joint(_merged(self._modalities("online"), untrained)), momentum
 
     @torch.no_grad()
     def _modalities(self, encoder: str) -> Embeddings:
-        if encoder == "momentum":
-            out = self.momentum(self.pair)
-        else:
-            training = self.model.training
-            self.model.eval()
-            out = self.model(self.pair)
-            self.model.train(training)
         # The model's own joint embedding is for training; views are weighed anew.
-        return {
-            side: {name: x for name, x in part.items() if name != "joint"}
-            for side, part in out.items()
-        }
+        if encoder == "momentum":
+            copied = cast(AlignmentModel, self.momentum.module)
+            return copied.embed_modalities(self.pair)
+        training = self.model.training
+        self.model.eval()
+        out = self.model.embed_modalities(self.pair)
+        self.model.train(training)
+        return out
 
     def _untrained(self) -> Embeddings:
         views: Embeddings = {side: {} for side in SIDES}

@@ -1,5 +1,6 @@
 """One training from start to end, by Lightning."""
 
+import copy
 import logging
 import sys
 import time
@@ -13,9 +14,11 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 from pyg_mmea.calibration import Ledger
+from pyg_mmea.data import sample_links
 from pyg_mmea.training.callbacks import CalibrationCallback, MetricsTable
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import LinkDataModule
@@ -62,7 +65,7 @@ def run_phase(
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
         val_links (torch.Tensor): Validation links :math:`(2, V)`.
         config (TrainingConfig): The settings.
-        ledger (Ledger, optional): Record of the calibration.
+        ledger (Ledger, optional): Record of the calibration, in the first process only.
         quiet (bool): Show no progress.
     """
     checkpoints = folder / "checkpoints" / name
@@ -88,7 +91,14 @@ def run_phase(
             callbacks.append(EarlyStopping("val/mrr", mode="max", patience=config.patience))
     callbacks.append(_checkpoint(last, every_n_epochs=config.checkpoint_every))
     links = LinkDataModule(
-        train_links, val_links, module.calibrator, config.batch_size, module.seed
+        train_links,
+        sample_links(val_links, config.val_links),
+        module.calibrator,
+        config.batch_size,
+        module.seed,
+        copy.copy(module.pair),  # stays on the CPU while that of the module moves
+        module.num_mini_batches,
+        config.accumulate_grad_batches,
     )
     start = time.monotonic()
     with warnings.catch_warnings(), _quiet_lightning():
@@ -99,9 +109,15 @@ def run_phase(
         warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*Sparse.*")
+        # All processes validate all links, so there is nothing to bring together.
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+        warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
         trainer = Trainer(
             accelerator=_accelerator(config.accelerator),
-            devices=1,
+            devices=config.devices,
+            strategy=_strategy(config),
+            use_distributed_sampler=False,  # each process takes its own batches
+            accumulate_grad_batches=config.accumulate_grad_batches,
             precision=config.precision,  # type: ignore[arg-type]
             max_epochs=module.epochs,
             callbacks=callbacks,
@@ -131,6 +147,13 @@ def run_phase(
         reached = state["epoch"] + 1
     module.eval()
     return PhaseResult(reached, "validation" if selects else "last", timer.time_elapsed("train"))
+
+
+def _strategy(config: TrainingConfig) -> str | Strategy:
+    if config.strategy != "auto" or config.devices == 1:
+        return config.strategy
+    # A modality that no link of a batch has gets no gradient in that process.
+    return DDPStrategy(find_unused_parameters=True)
 
 
 def _accelerator(name: str) -> str:

@@ -1,8 +1,14 @@
-"""What a process has used."""
+"""What a process is and has used."""
 
 import sys
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one of several that writes files and prints."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def peak_rss_mb() -> float | None:

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from pyg_mmea.calibration import fit_view_weights, weighted_joint
+from pyg_mmea.data import sample_links
 
 LINKS = torch.arange(20).repeat(2, 1)
 
@@ -83,3 +84,18 @@ def test_graphs_of_different_sizes():
     }
     weights = fit_view_weights(out, LINKS)
     assert weights["good"] > weights["noise"]
+
+
+def test_a_sample_of_many_links_is_enough():
+    out = views({"a": 0.3, "b": 0.8})
+    with pytest.raises(ValueError, match="'max_links' needs to be at least 1"):
+        fit_view_weights(out, LINKS, max_links=0)
+    sample = sample_links(LINKS, 12)
+    assert fit_view_weights(out, LINKS, max_links=12) == fit_view_weights(out, sample)
+    assert fit_view_weights(out, LINKS, max_links=20) == fit_view_weights(out, LINKS)
+
+
+def test_the_joint_embedding_has_a_gradient():
+    view = torch.randn(5, 3, requires_grad=True)
+    weighted_joint({"a": view, "b": torch.randn(5, 2)}, {"a": 0.5, "b": 0.5}).sum().backward()
+    assert view.grad.abs().sum() > 0

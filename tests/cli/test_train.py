@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import pyg_mmea
 from pyg_mmea.cli import main
 from pyg_mmea.training import Aligner
 
@@ -256,3 +260,16 @@ def test_align_refuses(cli, finished: Path, tmp_path: Path) -> None:
     assert cli("align", finished, "--out", tmp_path / "a.csv", "--target-precision=0")[0] == 2
     assert cli("align", finished, "--out", tmp_path / "none" / "a.csv")[0] == 2
     assert not list(tmp_path.glob("*.csv"))
+
+
+def test_of_two_processes_one_writes_and_prints(quick, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pyg_mmea", "train", *quick, "--training.devices=2"]
+    env = {**os.environ, "PYTHONPATH": str(Path(pyg_mmea.__file__).parents[1])}
+    done = subprocess.run(
+        [*command, f"--out={tmp_path / 'run'}"], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("PCMEA on FakeMMKG") == 1
+    assert done.stderr.count("The run is in") == 1
+    for name in ("config.yaml", "result.json", "aligner.pt", "metrics.csv", "log.txt"):
+        assert (tmp_path / "run" / name).is_file(), name

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_mmea.data import split_anchors, split_seeds
+from pyg_mmea.data import sample_links, split_anchors, split_seeds
 
 
 def test_split_anchors_sizes() -> None:
@@ -47,3 +47,14 @@ def test_all_or_nothing(seed_ratio: float) -> None:
 def test_ratios_are_checked(kwargs: dict[str, float], name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}' needs to be in"):
         split_anchors(10, **kwargs)
+
+
+def test_sample_links_is_fixed_and_keeps_the_order() -> None:
+    links = torch.arange(40).view(2, 20)
+    sample = sample_links(links, 6)
+    assert sample.shape == (2, 6)
+    assert torch.equal(sample, sample_links(links, 6))
+    assert torch.equal(sample[1] - sample[0], torch.full((6,), 20))
+    assert torch.equal(sample, sample.unique(dim=1))
+    assert sample_links(links, None) is links
+    assert sample_links(links, 20) is links

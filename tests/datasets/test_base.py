@@ -1,6 +1,7 @@
 import os
 import pickle
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,29 @@ def test_cache_is_used(eva_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     os.utime(file, ns=(0, 0))
     AlignmentFolder(str(eva_folder), force_reload=True)
     assert file.stat().st_mtime_ns >= before
+
+
+def _mapping(address: int) -> str:
+    """What the memory at an address belongs to."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, stop = (int(end, 16) for end in line.split()[0].split("-"))
+        if start <= address < stop:
+            return line
+    return ""
+
+
+def test_processed_features_stay_in_their_file(eva_folder: Path) -> None:
+    dataset = AlignmentFolder(str(eva_folder), features=["relation", "relation_text"])
+    store = dataset[0]["source"]
+    path = dataset.processed_paths[0]
+    if sys.platform == "linux":
+        assert path in _mapping(store.x_relation_text.data_ptr())
+    in_memory = torch.load(path, weights_only=True)["source"]
+    for name in ("x_relation", "x_relation_text"):
+        assert torch.equal(store[name].to_dense(), in_memory[name].to_dense())
+    store.x_relation_text.add_(1)  # stays in memory
+    again = torch.load(path, weights_only=True)["source"]
+    assert torch.equal(again["x_relation_text"], in_memory["x_relation_text"])
 
 
 def test_cache_is_never_stale(eva_folder: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import GraphSAGE
 
+import pyg_mmea
 from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool, in_force
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.datasets import FakeMMKG
@@ -186,18 +187,28 @@ def killed(self, batch, batch_idx):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, batch_idx)
 AlignmentModule.training_step = killed
-_aligner({calibrate}, batch_size=8).fit(FakeMMKG()[0], out={out!r}, quiet=True)
+_aligner({calibrate}, **{settings}).fit(FakeMMKG()[0], out={out!r}, quiet=True)
 """
+_MINI = {"batch_size": 4, "batch_entities": 30, "accumulate_grad_batches": 2}
 
 
-@pytest.mark.parametrize("calibrate", [True, False])
+@pytest.mark.parametrize(
+    ("calibrate", "settings"),
+    [(True, {"batch_size": 8}), (False, {"batch_size": 8}), (True, _MINI)],
+)
 def test_a_killed_run_resumes_to_the_same_result(
-    pair: HeteroData, tmp_path: Path, calibrate: bool
+    pair: HeteroData, tmp_path: Path, calibrate: bool, settings: dict
 ) -> None:
-    whole = _aligner(calibrate, batch_size=8).fit(pair, out=tmp_path / "whole", quiet=True)
+    if settings is _MINI:
+        pytest.importorskip("pymetis")
+    whole = _aligner(calibrate, **settings).fit(pair, out=tmp_path / "whole", quiet=True)
     out = tmp_path / "killed"
     script = _KILLED.format(
-        here=str(Path(__file__).parent), epoch=5, calibrate=calibrate, out=str(out)
+        here=str(Path(__file__).parent),
+        epoch=5,
+        calibrate=calibrate,
+        settings=settings,
+        out=str(out),
     )
     process = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ}, capture_output=True, check=False
@@ -205,7 +216,7 @@ def test_a_killed_run_resumes_to_the_same_result(
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
     assert not (out / "result.json").exists()
 
-    resumed = _aligner(calibrate, batch_size=8).fit(pair, out=out, resume=True, quiet=True)
+    resumed = _aligner(calibrate, **settings).fit(pair, out=out, resume=True, quiet=True)
     for name in ("val", "test", "test_all", "num_pseudo_labels", "view_weights", "epochs"):
         assert resumed.result[name] == whole.result[name], name
     for name, value in whole._state["model"].items():
@@ -354,6 +365,13 @@ def test_without_validation_links(pair: HeteroData) -> None:
         ("batch_size", 0),
         ("patience", -1),
         ("switch_epoch", -1),
+        ("batch_entities", 0),
+        ("batch_entities", "some"),
+        ("accumulate_grad_batches", 0),
+        ("devices", 0),
+        ("val_links", 0),
+        ("test_links", 0),
+        ("csls_k", -1),
     ],
 )
 def test_settings_out_of_range(field: str, value: int) -> None:
@@ -364,3 +382,62 @@ def test_settings_out_of_range(field: str, value: int) -> None:
 def test_patience_needs_selection() -> None:
     with pytest.raises(ValueError, match="'patience' needs 'selection'"):
         TrainingConfig(patience=2)
+
+
+_PROCESS = """
+import sys
+from pyg_mmea.datasets import FakeMMKG
+sys.path.insert(0, {here!r})
+from test_aligner import _aligner
+_aligner(devices=2, **{settings}).fit(FakeMMKG()[0], out={out!r}, quiet=True)
+"""
+
+
+@pytest.mark.parametrize("batch_entities", ["all", 30])
+def test_two_processes_give_what_one_gives(
+    pair: HeteroData, tmp_path: Path, batch_entities: int | str
+) -> None:
+    if batch_entities == 30:
+        pytest.importorskip("pymetis")
+    settings = {"batch_size": 4, "epochs": 6, "refit_epochs": 1, "lr": 0.02}
+    settings["batch_entities"] = batch_entities
+    alone = _aligner(accumulate_grad_batches=2, **settings)
+    alone.fit(pair, out=tmp_path / "alone", quiet=True)
+    assert alone.result["num_pseudo_labels"] > 0
+
+    out, script = tmp_path / "shared", tmp_path / "train.py"
+    here = str(Path(__file__).parent)
+    script.write_text(_PROCESS.format(here=here, settings=settings, out=str(out)))
+    command = [sys.executable, str(script)]
+    if batch_entities == "all":  # else Lightning starts the second process
+        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = {**os.environ, "PYTHONPATH": str(Path(pyg_mmea.__file__).parents[1])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    shared = Aligner.load(out)
+    for name, value in alone._state["model"].items():
+        assert torch.allclose(value, shared._state["model"][name], atol=2e-4), name
+    for name in ("num_pseudo_labels", "num_seeds", "epochs", "refit_epochs"):
+        assert shared.result[name] == alone.result[name], name
+    labels = [
+        [(entry["epoch"], entry["decision"], entry.get("pair")) for entry in _decisions(folder)]
+        for folder in (tmp_path / "alone", out)
+    ]
+    assert labels[0] == labels[1]
+    one, two = (pd.read_csv(folder / "metrics.csv") for folder in (tmp_path / "alone", out))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-4)
+
+
+def test_several_processes_need_a_folder(pair: HeteroData) -> None:
+    with pytest.raises(ValueError, match="'out' needs to be given"):
+        _aligner(devices=2).fit(pair, quiet=True)
+
+
+def test_a_sample_of_links_is_measured(pair: HeteroData) -> None:
+    aligner = _aligner(epochs=2, refit=False, val_links=1, test_links=7, csls_k=0)
+    aligner.fit(pair, quiet=True)
+    result = aligner.result
+    for name, num in (("val", 1), ("test", 7), ("test_all", 7)):
+        assert (result[name]["num_links"], result[name]["csls_k"]) == (num, 0)
+    assert aligner.evaluate(pair)["num_links"] == int(pair[ANCHOR_EDGE].test_mask.sum())
+    assert aligner.evaluate(pair, csls_k=0, num_links=7) == result["test"]

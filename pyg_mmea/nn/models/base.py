@@ -15,6 +15,10 @@ from pyg_mmea.typing import RELATION_EDGE, SIDES, Modality
 
 Embeddings = dict[str, dict[str, Tensor]]
 
+# edge_index -> what the edges were made of, and the edges with inverse ones; copies of a model,
+# such as its momentum encoder, share them and so the sorted graph of each mini-batch
+_EDGES = WeakTensorKeyDictionary()
+
 
 @dataclass(frozen=True)
 class PairSpec:
@@ -65,7 +69,6 @@ class AlignmentModel(torch.nn.Module, ABC):
         for side in SIDES:
             index = torch.tensor(spec.relation_index[side], dtype=torch.long)
             self.register_buffer(f"relation_index_{side}", index, persistent=False)
-        self._edges = WeakTensorKeyDictionary()  # edge_index -> edges with inverse ones
 
     @classmethod
     def from_data(cls, data: HeteroData, **kwargs: Any) -> Self:
@@ -88,24 +91,29 @@ class AlignmentModel(torch.nn.Module, ABC):
                 (default: :obj:`None`, which means all)
         """
 
+    def embed_modalities(self, data: HeteroData) -> Embeddings:
+        """Returns what :meth:`forward` does for all entities, without the joint embedding, which is
+        as large as the others together.
+
+        Args:
+            data (HeteroData): The pair.
+        """
+        return {
+            side: {name: x for name, x in part.items() if name != "joint"}
+            for side, part in self(data).items()
+        }
+
     def edges(self, data: HeteroData, side: str) -> tuple[Tensor, Tensor]:
         """Returns edge indices and joint relation ids of one graph, inverse edges included."""
         store = data[RELATION_EDGE[side]]
         state = versions(store.edge_index, store.edge_type)
-        cached = None if state is None else self._edges.get(store.edge_index)
-        if cached is not None and cached[0] == state and cached[1] is store.edge_type:
+        relations = self.spec.relation_index[side], self.spec.num_relations
+        cached = None if state is None else _EDGES.get(store.edge_index)
+        if cached is not None and cached[0] is store.edge_type and cached[1] == (state, relations):
             return cached[2]
         with torch.inference_mode(False):
             edge_type = getattr(self, f"relation_index_{side}")[store.edge_type]
             edges = bidirectional(store.edge_index, edge_type, self.spec.num_relations)
         if state is not None:
-            self._edges[store.edge_index] = (state, store.edge_type, edges)
+            _EDGES[store.edge_index] = (store.edge_type, (state, relations), edges)
         return edges
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Copies and pickles leave the cache behind: it belongs to tensors of this process.
-        return {key: value for key, value in self.__dict__.items() if key != "_edges"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._edges = WeakTensorKeyDictionary()

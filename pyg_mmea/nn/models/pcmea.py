@@ -19,6 +19,7 @@ from pyg_mmea.typing import SIDES, Modality
 
 _BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
 _TEXT_OF = {Modality.RELATION: Modality.RELATION_TEXT, Modality.ATTRIBUTE: Modality.ATTRIBUTE_TEXT}
+_ROWS_AT_ONCE = 1 << 16
 _BAG_OF = {str(text): bag for bag, text in _TEXT_OF.items()}
 
 
@@ -132,11 +133,19 @@ class PCMEA(AlignmentModel):
     def forward(self, data: HeteroData, nodes: Mapping[str, Tensor] | None = None) -> Embeddings:
         """Embeds the entities of both graphs; see
         :meth:`AlignmentModel.forward <pyg_mmea.nn.AlignmentModel.forward>`."""
-        return {
-            side: self._embed(data, side, None if nodes is None else nodes[side]) for side in SIDES
-        }
+        embeddings: Embeddings = {}
+        for side in SIDES:
+            out, masks = self._embed(data, side, None if nodes is None else nodes[side])
+            embeddings[side] = {**out, "joint": self.fusion(out, masks)}
+        return embeddings
 
-    def _embed(self, data: HeteroData, side: str, nodes: Tensor | None) -> dict[str, Tensor]:
+    def embed_modalities(self, data: HeteroData) -> Embeddings:
+        return {side: self._embed(data, side, None)[0] for side in SIDES}
+
+    def _embed(
+        self, data: HeteroData, side: str, nodes: Tensor | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Returns the embeddings of one graph by modality, and the masks that fusion needs."""
         edges = self.edges(data, side)
         out: dict[str, Tensor] = {}
         masks: dict[str, Tensor] = {}
@@ -151,12 +160,11 @@ class PCMEA(AlignmentModel):
                 x = take(x, nodes)
                 masks[name] = take(data[side][f"{name}_mask"], nodes)
             out[name] = self.dropout(x)
-        out["joint"] = self.fusion(out, masks)
-        return out
+        return out, masks
 
     def _vectors(self, data: HeteroData, side: str) -> Tensor:
         vectors, store = self.entity[side], data[side]
-        if "n_id" in store:  # a mini-batch of NeighborLoader
+        if "n_id" in store:  # a mini-batch
             vectors = vectors[store.n_id]
         if vectors.size(0) != store.num_nodes:
             raise ValueError(
@@ -166,11 +174,23 @@ class PCMEA(AlignmentModel):
         return vectors
 
     def _encode(self, store: NodeStorage, name: str) -> Tensor:
-        x = self.encoders[name](store[f"x_{name}"], store[f"{name}_mask"])
+        x = _by_rows(self.encoders[name], store[f"x_{name}"], store[f"{name}_mask"])
         if name in self.cross_attention:
             text = _TEXT_OF[Modality(name)]
-            x = self.cross_attention[name](x, store[f"x_{text}"], store[f"{text}_mask"])
+            attention = self.cross_attention[name]
+            x = _by_rows(attention, x, store[f"x_{text}"], store[f"{text}_mask"])
         return x
+
+
+def _by_rows(module: torch.nn.Module, *columns: Tensor) -> Tensor:
+    """Calls a module that treats each row alone, by blocks of rows where nothing is learned, so
+    that of features in a memory-mapped file only a block is in memory."""
+    num_rows = columns[0].size(0)
+    sparse = any(x.layout != torch.strided for x in columns)
+    if sparse or torch.is_grad_enabled() or num_rows <= _ROWS_AT_ONCE:
+        return module(*columns)
+    blocks = zip(*(x.split(_ROWS_AT_ONCE) for x in columns), strict=True)
+    return torch.cat([module(*block) for block in blocks])
 
 
 def _choose(spec: PairSpec, modalities: Sequence[str] | None) -> list[str]:

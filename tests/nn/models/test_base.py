@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import gc
 import pickle
 import weakref
@@ -111,15 +112,26 @@ def test_edges_of_inference_mode_are_ordinary_tensors(pair):
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-def test_copies_leave_the_cache_behind(pair, clone):
+def test_copies_share_the_edges(pair, clone):
     model = Degree.from_data(pair)
     out = model(pair)
-    assert len(model._edges) == 2
     other = clone(model)
-    assert len(other._edges) == 0
-    assert len(model._edges) == 2
+    assert other.edges(pair, "source") is model.edges(pair, "source")
     assert torch.equal(other(pair)["source"]["joint"], out["source"]["joint"])
     assert not model.state_dict()  # relation ids belong to the pair, not to the weights
+
+
+def test_other_relation_ids_have_other_edges(pair):
+    model = Degree.from_data(pair)
+    spec = dataclasses.replace(model.spec, relation_index={"source": [2, 0], "target": [1, 0]})
+    edge_type = model.edges(pair, "source")[1]
+    assert edge_type.tolist() != Degree(spec).edges(pair, "source")[1].tolist()
+    assert torch.equal(model.edges(pair, "source")[1], edge_type)
+
+
+def test_modalities_are_the_output_without_the_joint_embedding(pair):
+    model = Degree.from_data(pair)
+    assert all("joint" not in part for part in model.embed_modalities(pair).values())
 
 
 def test_base_class_is_abstract(pair):

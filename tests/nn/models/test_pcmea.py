@@ -297,3 +297,15 @@ def test_graphs_without_triples(fake):
 def test_filling_in_goes_without_propagation_only(fake):
     with pytest.raises(ValueError, match="'missing' needs to be 'zero'"):
         make(fake, missing="renormalize", propagate=True)
+
+
+def test_modalities_are_embedded_without_the_joint_embedding(fake, monkeypatch):
+    model = make(fake).eval()
+    expected = model(fake)
+    monkeypatch.setattr("pyg_mmea.nn.models.pcmea._ROWS_AT_ONCE", 10)  # blocks change nothing
+    with torch.no_grad():
+        out = model.embed_modalities(fake)
+    for side in SIDES:
+        assert list(out[side]) == BLOCKS
+        for name, x in out[side].items():
+            assert torch.allclose(x, expected[side][name], atol=1e-6), name

@@ -1,0 +1,125 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+from torch_geometric.loader import NeighborLoader
+from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
+
+from pyg_mmea.calibration import Calibrator
+from pyg_mmea.data import PartitionedPair, partition_pair
+from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.loss import PCMEAObjective
+from pyg_mmea.nn import PCMEA
+from pyg_mmea.training import AlignmentModule, TrainingConfig
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+
+
+@pytest.fixture
+def pair() -> HeteroData:
+    data = FakeMMKG()[0]
+    for side in SIDES:
+        for name, value in data[side].items():
+            if name.startswith("x_"):
+                data[side][name] = value.double()
+    return data
+
+
+def make(pair: HeteroData, **training: object) -> AlignmentModule:
+    torch.manual_seed(0)
+    model = PCMEA.from_data(pair, channels=8, modality_channels=8)
+    config = TrainingConfig(num_negatives=30, switch_epoch=0, **training)
+    objective = PCMEAObjective(model.out_channels)
+    links = links_of(pair)
+    module = AlignmentModule(model, objective, pair, links, config, 0, 1, Calibrator())
+    module._log_mean = lambda *args, **kwargs: None  # there is no trainer
+    return module.double()
+
+
+def links_of(pair: HeteroData, mask: str = "train_mask") -> Tensor:
+    anchors = pair[ANCHOR_EDGE]
+    return anchors.edge_label_index[:, anchors[mask]]
+
+
+def step(module: AlignmentModule, batch: list) -> tuple[Tensor, dict[str, Tensor]]:
+    torch.manual_seed(1)
+    module.zero_grad()
+    loss = module.training_step(batch, 0)
+    loss.backward()
+    return loss, {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+
+
+def test_a_mini_batch_of_all_is_the_full_step(pair: HeteroData) -> None:
+    module, links = make(pair), links_of(pair)
+    parts = PartitionedPair(pair, partition_pair(pair, links, 1))
+    everything = torch.tensor([0])
+    loss, grads = step(module, [links.t()])
+    other_loss, other = step(module, [parts.locate(links, everything).t(), parts.batch(everything)])
+    assert loss == other_loss
+    assert grads.keys() == other.keys()
+    assert any(name.startswith("model.entity") for name in grads)
+    for name, grad in grads.items():
+        assert torch.allclose(grad, other[name], rtol=1e-12, atol=1e-14), name
+
+
+def test_a_mini_batch_does_not_depend_on_the_rest(pair: HeteroData) -> None:
+    """What is cut off gets no gradient, and the cut-out pair alone gives the same loss."""
+    module, links = make(pair), links_of(pair)
+    part = {side: torch.zeros(pair[side].num_nodes, dtype=torch.long) for side in SIDES}
+    for side, ends in zip(SIDES, links, strict=True):
+        part[side][ends[:4]] = 1
+        part[side][torch.arange(20)] = 1
+    parts = PartitionedPair(pair, part)
+    chosen = torch.tensor([1])
+    batch = parts.batch(chosen)
+    inside = links[:, parts.group(links, torch.tensor([-1, 0])) == 0]
+    loss, grads = step(module, [parts.locate(inside, chosen).t(), batch])
+    assert loss.isfinite()
+    for side in SIDES:
+        touched = grads[f"model.entity.{side}"].ne(0).any(dim=1)
+        assert touched.any()
+        assert not touched[part[side] == 0].any()
+
+
+def test_batches_of_neighbor_loader(pair: HeteroData) -> None:
+    if not (WITH_PYG_LIB or WITH_TORCH_SPARSE):
+        pytest.skip("drawing neighbors needs pyg-lib or torch-sparse")
+    loaders = {
+        side: NeighborLoader(pair, [5, 5], input_nodes=side, batch_size=16) for side in SIDES
+    }
+    model = make(pair).model
+    batch = next(iter(loaders["source"]))
+    batch["target"].update(next(iter(loaders["target"]))["target"])
+    assert model(batch)["source"]["joint"].size(0) == batch["source"].num_nodes
+
+
+def test_voters_are_those_of_the_whole_model(pair: HeteroData) -> None:
+    module = make(pair)
+    with torch.no_grad():
+        module.model.entity["source"].add_(0.1)
+    online, momentum = module.voters()
+    module.eval()
+    with torch.no_grad():
+        for encoder, voter in ((module.model, online), (module.momentum, None)):
+            out = encoder(pair)["source"]
+            for name in module.model.out_channels:
+                if voter is not None and name != "joint":
+                    assert torch.equal(voter["source"][name], out[name])
+    assert set(momentum["source"]) == {"joint"}
+    copied = copy.deepcopy(module)
+    copied.model.load_state_dict(module.momentum.module.state_dict())
+    assert torch.equal(copied.embed()["source"]["joint"], momentum["source"]["joint"])
+
+
+def test_mini_batches_by_size() -> None:
+    for entities, setting, expected in (
+        (100_000, "auto", 1),
+        (100_001, "auto", 5),
+        (1_000_000, "auto", 40),
+        (1_000_000, "all", 1),
+        (66, 66, 1),
+        (67, 66, 2),
+    ):
+        config = TrainingConfig(batch_entities=setting)
+        assert config.num_mini_batches(entities) == expected
