@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 from torch import Tensor
 
 from pyg_mmea.calibration import Calibrator, Ledger, replay
@@ -111,7 +111,8 @@ def _named(entry: dict[str, Any], uris: list[list[str]]) -> dict[str, Any]:
 
 
 class MetricsTable(Callback):
-    """Writes :obj:`metrics.csv`: a row an epoch, a column a metric, empty where not measured.
+    """Writes :obj:`metrics.csv`: a row an epoch, a column a metric, empty where not measured, with
+    the seconds that the training has taken so far.
 
     The rows are part of the checkpoints, so that a resumed run has each epoch once. Of several
     processes the first one writes.
@@ -119,11 +120,13 @@ class MetricsTable(Callback):
     Args:
         path (Path): The file.
         phase (str): Name of the training, in a column of its own.
+        timer (Timer): Counts the seconds, over interruptions, too.
     """
 
-    def __init__(self, path: Path, phase: str) -> None:
+    def __init__(self, path: Path, phase: str, timer: Timer) -> None:
         self.path = path
         self.phase = phase
+        self.timer = timer
         self.rows: list[dict[str, Any]] = []
         self._before = pd.DataFrame()
 
@@ -143,7 +146,9 @@ class MetricsTable(Callback):
         }
         if not trainer.is_global_zero:
             return
-        self.rows.append({"phase": self.phase, "epoch": trainer.current_epoch, **metrics})
+        seconds = round(self.timer.time_elapsed("train"), 2)
+        place = {"phase": self.phase, "epoch": trainer.current_epoch, "seconds": seconds}
+        self.rows.append({**place, **metrics})
         table = pd.concat([self._before, pd.DataFrame(self.rows)], ignore_index=True)
         with atomic_write(self.path, "w") as file:
             table.to_csv(file, index=False)

@@ -84,7 +84,7 @@ def run_phase(
                 config.round_every,
             )
         )
-    callbacks.append(MetricsTable(folder / "metrics.csv", name.partition("-")[0]))
+    callbacks.append(MetricsTable(folder / "metrics.csv", name.partition("-")[0], timer))
     if selects:
         callbacks.append(_checkpoint(best, monitor="val/mrr", mode="max"))
         if config.patience > 0:

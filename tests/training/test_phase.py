@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, Candidates, Ledger, Proposer, SparseSimilarity
@@ -112,11 +113,12 @@ def test_rounds_take_place_when_they_are_due(pair: HeteroData, tmp_path: Path) -
     train, val = _links(pair, "train_mask"), _links(pair, "val_mask")
     ledger = Ledger(tmp_path / "ledger.jsonl")
     callback = CalibrationCallback(calibrator, ledger, train, val, switch_epoch=2, round_every=2)
-    table = MetricsTable(tmp_path / "metrics.csv", "only")
+    timer = Timer()
+    table = MetricsTable(tmp_path / "metrics.csv", "only", timer)
     trainer = Trainer(
         accelerator="cpu",
         max_epochs=6,
-        callbacks=[callback, table],
+        callbacks=[timer, callback, table],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -128,6 +130,7 @@ def test_rounds_take_place_when_they_are_due(pair: HeteroData, tmp_path: Path) -
     rows = pd.read_csv(tmp_path / "metrics.csv")
     assert rows["epoch"].tolist() == list(range(6))
     assert set(rows["phase"]) == {"only"}
+    assert rows["seconds"].is_monotonic_increasing
 
 
 def test_other_modules_cannot_be_calibrated(pair: HeteroData) -> None:

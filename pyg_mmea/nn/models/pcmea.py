@@ -165,7 +165,7 @@ class PCMEA(AlignmentModel):
     def _vectors(self, data: HeteroData, side: str) -> Tensor:
         vectors, store = self.entity[side], data[side]
         if "n_id" in store:  # a mini-batch
-            vectors = vectors[store.n_id]
+            vectors = vectors.index_select(0, store.n_id)  # [] sorts in its backward pass
         if vectors.size(0) != store.num_nodes:
             raise ValueError(
                 f"'data' needs to have {vectors.size(0)} {side} entities, or their 'n_id' "
