@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.utils.pairs import contains
-from pyg_mmea.utils.similarity import nearest_pairs, normalize
+from pyg_mmea.utils.search import nearest_pairs
+from pyg_mmea.utils.similarity import normalize
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]

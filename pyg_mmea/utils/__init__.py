@@ -10,10 +10,10 @@ from pyg_mmea.utils.matching import (
     mutual_nearest,
     sinkhorn_topk,
 )
+from pyg_mmea.utils.search import nearest_pairs
 from pyg_mmea.utils.similarity import (
     cosine_blocks,
     csls_terms,
-    nearest_pairs,
     normalize,
     topk_similarity,
     unit_rows,

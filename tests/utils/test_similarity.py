@@ -6,7 +6,7 @@ from pyg_mmea.utils import (
     csls_terms,
     nearest_pairs,
     normalize,
-    similarity,
+    search,
     topk_similarity,
     unit_rows,
 )
@@ -189,7 +189,7 @@ def test_nearest_pairs_is_exact_where_the_rank_is_low():
 
 
 def test_nearest_pairs_finds_components_on_a_sample(embeddings, monkeypatch):
-    monkeypatch.setattr(similarity, "_PCA_ROWS", 4)
+    monkeypatch.setattr(search, "_PCA_ROWS", 4)
     found = nearest_pairs(*embeddings, 3, channels=4)
     units = [torch.nn.functional.normalize(x) for x in embeddings]
     rows = torch.cat([units[0][::2], units[1][::3]])  # 11 // 4 and 13 // 4
