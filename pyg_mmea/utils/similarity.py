@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pyg_mmea.utils.topk import BothTopK, Tile, largest, spans, tiles
+from pyg_mmea.utils.topk import BothTopK, RowPanel, Tile, spans, tiles
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -94,8 +94,10 @@ def topk_similarity(
     unit_s, unit_t = unit_pair(x_s, x_t)
     values = unit_s.new_empty(unit_s.size(0), k)
     index = torch.empty(unit_s.size(0), k, dtype=torch.long, device=unit_s.device)
-    for start, stop, block in blocks(unit_s, unit_t, chunk_size):
-        values[start:stop], index[start:stop] = largest(block, k)
+    chunks = spans(unit_s.size(0), chunk_size)
+    panel = RowPanel(unit_t.detach(), chunks[0].stop)
+    for rows in chunks:
+        values[rows], index[rows] = panel.largest(unit_s[rows].detach(), k)
     return values, index
 
 

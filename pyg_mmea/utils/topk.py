@@ -10,6 +10,7 @@ from torch import Tensor
 _TILE = 1024  # columns of a tile on CPU: it stays in the cache while it is worked on
 _TILE_GPU = 16384
 _GROUP = 8  # entries of which the largest is looked at first
+_PANEL_GROUP = 16
 _SLACK = 4  # times k: entries of a row that are gathered before they are sorted
 
 
@@ -186,19 +187,39 @@ def group_maxima(block: Tensor, size: int) -> tuple[Tensor, int]:
     return block.unflatten(1, (size, step)).amax(dim=1), step
 
 
-def largest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Returns the ``k`` largest entries of each row, best first, and their columns; faster than
-    :meth:`torch.Tensor.topk` where rows are long.
+class RowPanel:
+    """Finds the largest entries of the rows of a matrix, some rows at a time; for many entries a
+    row this is faster than :class:`TopK`, and needs all columns of these rows at once.
 
-    The ``k`` largest are in the ``k`` groups with the largest maxima.
+    Args:
+        unit_t (torch.Tensor): Right factor of the matrix :math:`(N_t, D)`.
+        chunk_size (int): Most rows at a time.
     """
-    whole = block.size(1) - block.size(1) % _GROUP
-    if whole < 4 * k * _GROUP:
-        return block.topk(k, dim=1)
-    top, step = group_maxima(block[:, :whole], _GROUP)
-    group = top.topk(k, dim=1, sorted=False).indices
-    column = group[:, :, None] + torch.arange(0, whole, step, device=block.device)
-    rest = torch.arange(whole, block.size(1), device=block.device).expand(block.size(0), -1)
-    column = torch.cat([column.flatten(1), rest], dim=1)
-    value, place = block.gather(1, column).topk(k, dim=1)
-    return value, column.gather(1, place)
+
+    def __init__(self, unit_t: Tensor, chunk_size: int) -> None:
+        self._unit_t = unit_t
+        num = unit_t.size(0)
+        # Tiles of equal width in whole groups; what no entity fills is never among the largest.
+        self._width = min(tile_width(unit_t), num + -num % _PANEL_GROUP)
+        self._step = self._width // _PANEL_GROUP
+        self._tiles = spans(num, self._width)
+        num_tiles = len(self._tiles)
+        self._score = unit_t.new_full((chunk_size, num_tiles * self._width), -torch.inf)
+        self._top = unit_t.new_empty(chunk_size, num_tiles * self._step)
+
+    def largest(self, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Returns the ``k`` largest products of each of these rows of the left factor, best first,
+        and their columns. The ``k`` largest are in the ``k`` groups with the largest maxima."""
+        score, top = self._score[: rows.size(0)], self._top[: rows.size(0)]
+        for j, columns in enumerate(self._tiles):
+            torch.mm(rows, self._unit_t[columns].t(), out=score[:, columns])
+            tile = score[:, j * self._width : (j + 1) * self._width]
+            top[:, j * self._step : (j + 1) * self._step] = group_maxima(tile, _PANEL_GROUP)[0]
+        if top.size(1) < 4 * k:
+            return score.topk(k, dim=1)
+        group = top.topk(k, dim=1, sorted=False).indices
+        first = group // self._step * self._width + group % self._step
+        within = torch.arange(0, self._width, self._step, device=group.device)
+        column = (first[:, :, None] + within).flatten(1)
+        value, place = score.gather(1, column).topk(k, dim=1)
+        return value, column.gather(1, place)
