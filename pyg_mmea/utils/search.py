@@ -163,7 +163,9 @@ def _nearest_pairs(
         num_chunks = -(-x.size(0) // chunk_size)
         bounds = [i * num_chunks // num_shards * chunk_size for i in range(num_shards + 1)]
         part, size = x[bounds[rank] : bounds[rank + 1]], min(k, y.size(0))
-        if search == "faiss":
+        if part.size(0) == 0:  # there are fewer chunks than processes
+            found = torch.empty(0, size, dtype=torch.long, device=x.device)
+        elif search == "faiss":
             found = faiss_neighbours(part, y, size, seed)
         else:
             found = topk_similarity(part, y, size, chunk_size)[1]
