@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from itertools import pairwise
 
 import torch
 import torch.distributed as dist
@@ -175,7 +176,7 @@ def _nearest_pairs(
 
 def _gather(part: Tensor, bounds: list[int], num: int) -> Tensor:
     """Puts the rows of all processes together."""
-    sizes = [min(stop, num) - start for start, stop in zip(bounds, bounds[1:], strict=False)]
+    sizes = [min(stop, num) - start for start, stop in pairwise(bounds)]
     padded = part.new_zeros(max(sizes), part.size(1))
     padded[: part.size(0)] = part
     parts = [torch.empty_like(padded) for _ in sizes]

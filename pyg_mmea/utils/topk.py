@@ -160,10 +160,12 @@ class BothTopK:
     def finish(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Returns values and places of the largest entries of all rows, and of all columns."""
         columns = [top.finish() for top in self._columns.values()]
-        rows, columns = (
-            [torch.cat(part) for part in zip(*x, strict=True)] for x in (self._done, columns)
-        )
-        return (rows[0], rows[1]), (columns[0], columns[1])
+        return _stack(self._done), _stack(columns)
+
+
+def _stack(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    value, index = zip(*parts, strict=True)
+    return torch.cat(value), torch.cat(index)
 
 
 def _above(block: Tensor, bound: Tensor) -> tuple[Tensor, Tensor, Tensor]:
