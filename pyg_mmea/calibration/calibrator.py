@@ -12,6 +12,7 @@ from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
 from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
+from pyg_mmea.utils.search import SEARCHES
 
 
 class Threshold(NamedTuple):
@@ -50,6 +51,11 @@ class Calibrator:
         precision (float): Precision asked of pseudo-labels. (default: :obj:`0.95`)
         vote_rank (int): Largest rank that counts as agreement of a modality.
             (default: :obj:`10`)
+        num_neighbors (int): Nearest neighbours of each entity that are looked at.
+            (default: :obj:`50`)
+        search (str): How they are searched: :obj:`"exact"`, :obj:`"faiss"`, or :obj:`"auto"`, which
+            is exact up to 50,000 entities a side, see :func:`~pyg_mmea.utils.nearest_pairs`.
+            (default: :obj:`"auto"`)
     """
 
     def __init__(
@@ -59,14 +65,22 @@ class Calibrator:
         pool: PseudoLabelPool | None = None,
         precision: float = 0.95,
         vote_rank: int = 10,
+        num_neighbors: int = 50,
+        search: str = "auto",
     ) -> None:
         if not 0 <= precision <= 1:
             raise ValueError(f"'precision' needs to be in [0, 1] (got {precision})")
+        if num_neighbors < 1:
+            raise ValueError(f"'num_neighbors' needs to be at least 1 (got {num_neighbors})")
+        if search not in SEARCHES:
+            raise ValueError(f"'search' needs to be one of {SEARCHES} (got {search!r})")
         self.proposer = proposer or SinkhornProposer()
         self.confidence = confidence or VoteConfidence()
         self.pool = pool or PseudoLabelPool()
         self.precision = precision
         self.vote_rank = vote_rank
+        self.num_neighbors = num_neighbors
+        self.search = search
         self.rejected = torch.empty(2, 0, dtype=torch.long)  # pairs that people said are wrong
 
     def reset(self) -> None:
@@ -147,7 +161,15 @@ class Calibrator:
         nothing."""
         z_s, z_t = online["source"]["joint"], online["target"]["joint"]
         free_s, free_t = _free(z_s, train_links[0]), _free(z_t, train_links[1])
-        similarity = SparseSimilarity.build(online, momentum, free_s, free_t, self.rejected)
+        similarity = SparseSimilarity.build(
+            online,
+            momentum,
+            free_s,
+            free_t,
+            self.rejected,
+            k=self.num_neighbors,
+            search=self.search,
+        )
         candidates = self.proposer(similarity)
         return candidates, collect_votes(similarity, candidates, self.vote_rank)
 

@@ -1,12 +1,14 @@
 """The pairs worth a look, and how similar each voter finds them."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from pyg_mmea.utils.pairs import contains
-from pyg_mmea.utils.similarity import nearest_pairs, normalize
+from pyg_mmea.utils.search import sharded_nearest_pairs
+from pyg_mmea.utils.similarity import normalize
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]
@@ -32,8 +34,14 @@ class SparseSimilarity:
         self.pairs = pairs
         self.cosine = dict(cosine)
         # Rows and columns: the entities that occur, numbered anew.
-        self.ends = [ids.unique(return_inverse=True)[1] for ids in pairs]
+        self.ends = [_renumber(ids) for ids in pairs]
         self.num_ends = [1 + int(end.max()) if end.numel() else 0 for end in self.ends]
+
+    @cached_property
+    def orders(self) -> list[Tensor]:
+        """The places of the pairs by source, and by target."""
+        source, target = self.ends
+        return [torch.arange(source.numel(), device=source.device), target.argsort(stable=True)]
 
     @classmethod
     def build(
@@ -45,6 +53,7 @@ class SparseSimilarity:
         excluded: Tensor | None = None,
         k: int = 50,
         channels: int = 128,
+        search: str = "auto",
     ) -> "SparseSimilarity":
         """Compares entities without a link.
 
@@ -57,6 +66,8 @@ class SparseSimilarity:
                 (default: :obj:`None`)
             k (int): Neighbours of each entity. (default: :obj:`50`)
             channels (int): Principal components that the search compares. (default: :obj:`128`)
+            search (str): How neighbours are searched, see :func:`~pyg_mmea.utils.nearest_pairs`;
+                processes of a group share the search. (default: :obj:`"auto"`)
         """
         voters = {name: (x, online["target"][name]) for name, x in online["source"].items()}
         if momentum is not None:
@@ -66,7 +77,7 @@ class SparseSimilarity:
             none = online["source"]["joint"].new_empty(0)
             return cls(free_s.new_empty(2, 0), dict.fromkeys(voters, none))
         rows = [x[ids] for x, ids in zip(voters["joint"], free, strict=True)]
-        local = nearest_pairs(rows[0], rows[1], k, channels)
+        local = sharded_nearest_pairs(rows[0], rows[1], k, channels, search=search)
         local = local[:, rows[0].any(dim=1)[local[0]] & rows[1].any(dim=1)[local[1]]]
         if excluded is not None:
             pairs = torch.stack([free_s[local[0]], free_t[local[1]]])
@@ -92,9 +103,9 @@ class SparseSimilarity:
         if k == 0:
             return cosine
         score = 2 * cosine
+        best_first = cosine.argsort(descending=True, stable=True)
         for end, num in zip(self.ends, self.num_ends, strict=True):
-            order = cosine.argsort(descending=True, stable=True)
-            order = order[end[order].argsort(stable=True)]  # by entity, best first
+            order = best_first[end[best_first].argsort(stable=True)]  # by entity, best first
             count = end.bincount(minlength=num)
             place = torch.arange(end.numel(), device=end.device)
             first = (place - (count.cumsum(0) - count)[end[order]]) < k
@@ -123,8 +134,7 @@ class SparseSimilarity:
             place of its rival.
         """
         found = []
-        for end, num in zip(self.ends, self.num_ends, strict=True):
-            order = end.argsort(stable=True)
+        for end, num, order in zip(self.ends, self.num_ends, self.orders, strict=True):
             count = end.bincount(minlength=num)
             start = count.cumsum(0) - count
             wanted = end[places]
@@ -140,3 +150,8 @@ class SparseSimilarity:
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.num_pairs}, voters={list(self.cosine)})"
+
+
+def _renumber(ids: Tensor) -> Tensor:
+    """Numbers the ids that occur, in ascending order; nothing needs to be sorted for that."""
+    return ((ids.bincount() > 0).cumsum(0) - 1)[ids]

@@ -1,11 +1,13 @@
 """Tie-aware ranks of anchor links among their candidates, in both directions."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pyg_mmea.utils.similarity import CSLSTerms, blocks, unit_pair
+from pyg_mmea.utils.similarity import CSLSTerms, unit_pair
+from pyg_mmea.utils.topk import Tile, tile_width, tiles
 
 Candidates = str | tuple[Tensor, Tensor]
 
@@ -47,6 +49,10 @@ def link_ranks(
     is at chance level. Scores less than eight machine epsilons apart count as equal, because
     a matrix product may round the same row differently in different places of a block.
 
+    Without CSLS the matrix of similarities is computed once, with CSLS twice: its terms need to be
+    known before the first score is. No more than one tile of it exists at a time, and ranks have
+    no gradient.
+
     Args:
         x_s (torch.Tensor): Source embeddings.
         x_t (torch.Tensor): Target embeddings.
@@ -58,8 +64,8 @@ def link_ranks(
             candidates of both sides. (default: :obj:`"test"`)
         csls_k (int, optional): Neighbourhood of CSLS; zero ranks by plain cosine.
             (default: :obj:`10`)
-        chunk_size (int, optional): Rows compared at once; the memory needed is a few times
-            this many rows of candidate scores. (default: :obj:`1024`)
+        chunk_size (int, optional): Rows of a tile; on CPU the default keeps tiles in the cache.
+            (default: :obj:`1024`)
 
     Shapes:
         - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`, links :math:`(2, L)`
@@ -72,83 +78,109 @@ def link_ranks(
     axes = candidate_axes(x_s.size(0), x_t.size(0), links.to(x_s.device), candidates)
     unit_s, unit_t = unit_pair(x_s[axes.source], x_t[axes.target])
 
-    num_linked_s = int(axes.row[-1]) + 1
     # First pass: neighbourhood terms, and the gold scores that the second pass needs at once.
     terms = CSLSTerms(unit_s, unit_t, csls_k)
     gold = unit_s.new_empty(axes.row.numel())
-    rows = unit_s if csls_k > 0 else unit_s[:num_linked_s]
-    for start, stop, block in blocks(rows, unit_t, chunk_size):
-        terms.add(start, stop, block)
-        low, high = _span(axes.row, start, stop)
-        gold[low:high] = block[axes.row[low:high] - start, axes.column[low:high]]
-    # Half of CSLS has the same order as CSLS and needs no scaling of the blocks.
-    half_s, half_t = terms.r_s / 2, terms.finish() / 2
+    needed = None if csls_k > 0 else _tiles_of_links(axes, chunk_size, tile_width(unit_t))
+    for tile in tiles(unit_s, unit_t, chunk_size, needed):
+        terms.add(tile)
+        _take_gold(gold, axes, tile)
+    # Half of CSLS has the same order as CSLS and needs no scaling of the tiles.
+    half_s, half_t = (r / 2 for r in terms.finish())
     gold = gold - half_s[axes.row] - half_t[axes.column]
 
     # Second pass: rank = 1 + (number of wrong candidates + sum of signs) / 2.
-    counter = _SignCounter(axes, gold)
-    for start, stop, block in blocks(unit_s[:num_linked_s], unit_t, chunk_size):
-        block.sub_(half_s[start:stop, None]).sub_(half_t)
-        counter.add_candidates_s(start, stop, block)
-        counter.add_queries_s(start, stop, block)
-    # Sources without a link are candidates only: compare them with the linked targets alone.
-    num_linked_t = int(axes.column.max()) + 1
-    for start, stop, block in blocks(unit_s[num_linked_s:], unit_t[:num_linked_t], chunk_size):
-        start, stop = start + num_linked_s, stop + num_linked_s
-        block.sub_(half_s[start:stop, None]).sub_(half_t[:num_linked_t])
-        counter.add_candidates_s(start, stop, block)
-    ranks = counter.ranks()
-    ranks = torch.empty_like(ranks).index_copy_(1, axes.order, ranks)
-    return ranks[0], ranks[1]
+    back = axes.column.argsort(stable=True)
+    forth_counter = _SignCounter(axes.row, axes.column, gold, unit_t.size(0))
+    back_counter = _SignCounter(axes.column[back], axes.row[back], gold[back], unit_s.size(0))
+    linked = int(axes.row.max()), int(axes.column.max())
+    for tile in tiles(
+        unit_s,
+        unit_t,
+        chunk_size,
+        lambda rows, columns: rows.start <= linked[0] or columns.start <= linked[1],
+    ):
+        tile.block.sub_(half_s[tile.rows, None]).sub_(half_t[tile.columns])
+        forth_counter.add(tile.rows, tile.columns, tile.block)
+        back_counter.add(tile.columns, tile.rows, tile.block.t())
+    forth = torch.empty_like(gold, dtype=torch.float32)
+    forth[axes.order] = forth_counter.ranks()
+    backward = torch.empty_like(forth)
+    backward[axes.order[back]] = back_counter.ranks()
+    return forth, backward
+
+
+def _tiles_of_links(axes: CandidateAxes, height: int, width: int) -> Callable[[slice, slice], bool]:
+    """Tells which tiles have the score of a link in them."""
+    places = torch.stack([axes.row // height, axes.column // width]).unique(dim=1)
+    wanted = set(map(tuple, places.t().tolist()))
+    return lambda rows, columns: (rows.start // height, columns.start // width) in wanted
+
+
+def _take_gold(gold: Tensor, axes: CandidateAxes, tile: Tile) -> None:
+    """Copies the scores of the links that are in the tile."""
+    low, high = _span(axes.row, tile.rows.start, tile.rows.stop)
+    column = axes.column[low:high]
+    inside = ((column >= tile.columns.start) & (column < tile.columns.stop)).nonzero().view(-1)
+    row = axes.row[low:high][inside] - tile.rows.start
+    gold[low + inside] = tile.block[row, column[inside] - tile.columns.start]
 
 
 class _SignCounter:
-    """Sums, for every link, the signs of (score of a wrong candidate - score of the link)."""
+    """Sums, for every link, the signs of (score of a wrong candidate - score of the link) in one
+    direction.
 
-    def __init__(self, axes: CandidateAxes, gold: Tensor) -> None:
-        self.axes, self.gold = axes, gold
-        self.tolerance = 8 * torch.finfo(gold.dtype).eps
-        num_links = gold.numel()
-        # Where no entity has two links, rows and columns are in the order of the links.
-        self.one_to_one_s = int(axes.row[-1]) + 1 == num_links
-        self.one_to_one_t = int(axes.column.max()) + 1 == num_links
-        self.known_t = known_answers(axes.row, axes.column)  # sorted by link
-        known_s = known_answers(axes.column, axes.row)
-        self.known_s = known_s[:, known_s[1].argsort()]  # sorted by row
-        self.num_wrong = torch.stack(
-            [
-                axes.target.numel() - self.known_t[0].bincount(minlength=num_links),
-                axes.source.numel() - self.known_s[0].bincount(minlength=num_links),
-            ]
+    Args:
+        query (torch.Tensor): Place of each link's query, ascending :math:`(L)`.
+        answer (torch.Tensor): Place of each link's answer among the candidates :math:`(L)`.
+        gold (torch.Tensor): Score of each link :math:`(L)`.
+        num_candidates (int): Number of candidates.
+    """
+
+    def __init__(self, query: Tensor, answer: Tensor, gold: Tensor, num_candidates: int) -> None:
+        self.query, self.gold = query, gold
+        # The largest number that is less than eight epsilons: a gap up to it is a tie.
+        tolerance = gold.new_tensor(8 * torch.finfo(gold.dtype).eps)
+        self.tolerance = float(torch.nextafter(tolerance, gold.new_tensor(0.0)))
+        # Linked entities are in front, so that no rows need to be picked if each has one link.
+        self.one_to_one = int(query[-1]) + 1 == query.numel()
+        link, known = known_answers(query, answer)  # sorted by link
+        self.num_wrong = num_candidates - link.bincount(minlength=query.numel())
+        # The gap of a link to itself is zero; other true answers need to be left out.
+        other = known != answer[link]
+        self.link, self.known = link[other], known[other]
+        self.signs = torch.zeros_like(gold, dtype=torch.float64)
+        self._buffer = gold.new_empty(0)
+
+    def add(self, queries: slice, candidates: slice, score: Tensor) -> None:
+        """Counts for the links whose query is in these rows, over these candidates."""
+        low, high = _span(self.query, queries.start, queries.stop)
+        if low == high:
+            return
+        gap = (
+            score[: high - low] if self.one_to_one else score[self.query[low:high] - queries.start]
         )
-        self.signs = gold.new_zeros(2, num_links)
-
-    def add_candidates_s(self, start: int, stop: int, block: Tensor) -> None:
-        """Counts for all links, over the sources in these rows."""
-        num_links = self.gold.numel()
-        linked = block[:, :num_links] if self.one_to_one_t else block[:, self.axes.column]
-        gap = linked - self.gold
-        first, last = _span(self.known_s[1], start, stop)
-        gap[self.known_s[1, first:last] - start, self.known_s[0, first:last]] = 0
-        self.signs[1] += self._signs(gap).sum(dim=0)
-
-    def add_queries_s(self, start: int, stop: int, block: Tensor) -> None:
-        """Counts for the links whose source is in these rows, over all targets; writes over
-        ``block``."""
-        low, high = _span(self.axes.row, start, stop)
-        gap = block if self.one_to_one_s else block[self.axes.row[low:high] - start]
-        gap.sub_(self.gold[low:high, None])
-        first, last = _span(self.known_t[0], low, high)
-        gap[self.known_t[0, first:last] - low, self.known_t[1, first:last]] = 0
-        self.signs[0, low:high] = self._signs(gap).sum(dim=1)
+        gap = torch.sub(gap, self.gold[low:high, None], out=self._like(gap))
+        if self.link.numel() > 0:
+            first, last = _span(self.link, low, high)
+            known = self.known[first:last]
+            inside = (known >= candidates.start) & (known < candidates.stop)
+            gap[self.link[first:last][inside] - low, known[inside] - candidates.start] = 0
+        torch.hardshrink(gap, self.tolerance, out=gap)
+        self.signs[low:high] += gap.sign_().sum(dim=1)
 
     def ranks(self) -> Tensor:
-        """Realistic ranks of both directions ``[2, L]``: the wrong candidates are either
-        ahead (+1), tied (0) or behind (-1)."""
-        return (self.num_wrong + self.signs).float() / 2 + 1
+        """Realistic ranks: the wrong candidates are either ahead (+1), tied (0) or behind (-1)."""
+        return ((self.num_wrong + self.signs) / 2 + 1).float()
 
-    def _signs(self, gap: Tensor) -> Tensor:
-        return gap.div_(self.tolerance).trunc_().sign_()
+    def _like(self, score: Tensor) -> Tensor:
+        """Returns a buffer with the shape and the strides of the scores."""
+        if self._buffer.numel() < score.numel():
+            self._buffer = score.new_empty(score.numel())
+        buffer = self._buffer[: score.numel()]
+        if score.stride(0) == 1:
+            return buffer.view(score.t().shape).t()
+        return buffer.view(score.shape)
 
 
 def candidate_axes(

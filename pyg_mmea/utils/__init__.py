@@ -10,10 +10,10 @@ from pyg_mmea.utils.matching import (
     mutual_nearest,
     sinkhorn_topk,
 )
+from pyg_mmea.utils.search import nearest_pairs, search_recall, sharded_nearest_pairs
 from pyg_mmea.utils.similarity import (
     cosine_blocks,
     csls_terms,
-    nearest_pairs,
     normalize,
     topk_similarity,
     unit_rows,
@@ -31,6 +31,8 @@ __all__ = [
     "mutual_nearest",
     "nearest_pairs",
     "normalize",
+    "search_recall",
+    "sharded_nearest_pairs",
     "sinkhorn_topk",
     "topk_similarity",
     "unit_rows",

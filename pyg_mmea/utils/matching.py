@@ -6,14 +6,10 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pyg_mmea.utils.similarity import (
-    CSLSTerms,
-    blocks,
-    csls_terms,
-    nearest_pairs,
-    unit_pair,
-)
+from pyg_mmea.utils.search import nearest_pairs
+from pyg_mmea.utils.similarity import csls_terms, unit_pair
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
+from pyg_mmea.utils.topk import BothTopK, tiles
 
 HUNGARIAN_LIMIT = 12_000
 
@@ -54,28 +50,17 @@ def mutual_nearest(x_s: Tensor, x_t: Tensor, csls_k: int = 10, chunk_size: int =
         ValueError: If the shapes do not fit or an argument is out of range.
     """
     unit_s, unit_t = unit_pair(x_s, x_t)
-    terms = CSLSTerms(unit_s, unit_t, csls_k)
-    if csls_k > 0:
-        for start, stop, block in blocks(unit_s, unit_t, chunk_size):
-            terms.add(start, stop, block)
-    r_s, r_t = terms.r_s, terms.finish()
+    r_s, r_t = csls_terms(unit_s, unit_t, csls_k, chunk_size)
+    size = unit_s.size(0), unit_t.size(0)
+    top = BothTopK(size, 2, unit_s)
+    for tile in tiles((2 if csls_k > 0 else 1) * unit_s, unit_t, chunk_size):
+        tile.block.sub_(r_s[tile.rows, None]).sub_(r_t[tile.columns])
+        top.add(tile)
+    (score_s, near_s), (score_t, near_t) = top.finish()
+    (first_s, second_s), (_, second_t) = _top2(score_s), _top2(score_t)
+    nearest_t, nearest_s = near_s[:, 0], near_t[:, 0]
 
-    num_s, num_t = unit_s.size(0), unit_t.size(0)
-    scale = 2 if csls_k > 0 else 1
-    first_s, second_s = unit_s.new_empty(num_s), unit_s.new_empty(num_s)
-    nearest_t = torch.empty(num_s, dtype=torch.long, device=unit_s.device)
-    first_t = unit_t.new_full((num_t,), -torch.inf)
-    second_t = first_t.clone()
-    nearest_s = torch.zeros(num_t, dtype=torch.long, device=unit_s.device)
-    for start, stop, block in blocks(scale * unit_s, unit_t, chunk_size):
-        block.sub_(r_s[start:stop, None]).sub_(r_t)
-        first_s[start:stop], nearest_t[start:stop], second_s[start:stop] = _top2(block, dim=1)
-        first, row, second = _top2(block, dim=0)
-        second_t = torch.maximum(torch.minimum(first, first_t), torch.maximum(second, second_t))
-        nearest_s = torch.where(first > first_t, row + start, nearest_s)
-        first_t = torch.maximum(first, first_t)
-
-    source = torch.arange(num_s, device=unit_s.device)
+    source = torch.arange(size[0], device=unit_s.device)
     source = source[nearest_s[nearest_t] == source]
     target = nearest_t[source]
     score = first_s[source]
@@ -84,13 +69,10 @@ def mutual_nearest(x_s: Tensor, x_t: Tensor, csls_k: int = 10, chunk_size: int =
     return Matches(torch.stack([source, target])[:, order], score[order], margin[order])
 
 
-def _top2(block: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the largest entry, its place, and the runner-up (-inf if there is none)."""
-    if block.size(dim) == 1:
-        first = block.select(dim, 0)
-        return first, torch.zeros_like(first, dtype=torch.long), torch.full_like(first, -torch.inf)
-    values, index = block.topk(2, dim=dim)
-    return values.select(dim, 0), index.select(dim, 0), values.select(dim, 1)
+def _top2(score: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the largest entries and the runners-up, which are -inf where there is none."""
+    second = score[:, 1] if score.size(1) == 2 else torch.full_like(score[:, 0], -torch.inf)
+    return score[:, 0], second
 
 
 class SparseScores(NamedTuple):

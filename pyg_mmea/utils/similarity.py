@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_PCA_ROWS = 4096  # rows of each side that principal components are found on
+from pyg_mmea.utils.topk import BothTopK, RowPanel, Tile, spans, tiles
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -94,57 +94,11 @@ def topk_similarity(
     unit_s, unit_t = unit_pair(x_s, x_t)
     values = unit_s.new_empty(unit_s.size(0), k)
     index = torch.empty(unit_s.size(0), k, dtype=torch.long, device=unit_s.device)
-    for start, stop, block in blocks(unit_s, unit_t, chunk_size):
-        values[start:stop], index[start:stop] = block.topk(k, dim=1)
+    chunks = spans(unit_s.size(0), chunk_size)
+    panel = RowPanel(unit_t.detach(), chunks[0].stop)
+    for rows in chunks:
+        values[rows], index[rows] = panel.largest(unit_s[rows].detach(), k)
     return values, index
-
-
-def nearest_pairs(
-    x_s: Tensor, x_t: Tensor, k: int, channels: int | None = None, chunk_size: int = 1024
-) -> Tensor:
-    r"""Finds the ``k`` most similar targets (by cosine) of every source entity and the ``k`` most
-    similar sources of every target.
-
-    Args:
-        x_s (torch.Tensor): Source embeddings.
-        x_t (torch.Tensor): Target embeddings.
-        k (int): Neighbours of each entity, cut to the entities there are.
-        channels (int, optional): Compare the first principal components, that many, where the
-            embeddings are wider and there are more of them than that; this is faster, and
-            approximate. (default: :obj:`None`)
-        chunk_size (int, optional): Rows compared at once. (default: :obj:`1024`)
-
-    Shapes:
-        - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
-        - **output:** pairs :math:`(2, P)` with :math:`P \leq k (N_s + N_t)`, sorted by source,
-          then by target
-
-    Raises:
-        ValueError: If ``k`` or ``channels`` is below 1 or the shapes do not fit.
-    """
-    if k < 1:
-        raise ValueError(f"'k' needs to be at least 1 (got {k})")
-    if channels is not None and channels < 1:
-        raise ValueError(f"'channels' needs to be at least 1 (got {channels})")
-    unit_s, unit_t = unit_pair(x_s, x_t)
-    num_s, num_t, width = unit_s.size(0), unit_t.size(0), unit_s.size(1)
-    # Finding the components of few rows takes longer than comparing all of their columns.
-    if channels is not None and channels < width < num_s + num_t:
-        unit_s, unit_t = _principal(unit_s, unit_t, channels)
-    # Two passes: the largest entries of columns take longer to find than rows to multiply again.
-    near_s = topk_similarity(unit_s, unit_t, min(k, num_t), chunk_size)[1]
-    near_t = topk_similarity(unit_t, unit_s, min(k, num_s), chunk_size)[1]
-    ids_s, ids_t = (torch.arange(x.size(0), device=x.device).view(-1, 1) for x in (near_s, near_t))
-    keys = torch.cat([(ids_s * num_t + near_s).view(-1), (near_t * num_t + ids_t).view(-1)])
-    keys = keys.unique()
-    return torch.stack([keys // num_t, keys % num_t])
-
-
-def _principal(x_s: Tensor, x_t: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Projects both onto their common principal components, found on a sample of rows."""
-    sample = torch.cat([x[:: max(x.size(0) // _PCA_ROWS, 1)] for x in (x_s, x_t)])
-    basis = torch.linalg.eigh(sample.t() @ sample).eigenvectors[:, -channels:]
-    return normalize(x_s @ basis), normalize(x_t @ basis)
 
 
 def csls_terms(
@@ -175,14 +129,14 @@ def csls_terms(
     """
     unit_s, unit_t = unit_pair(x_s, x_t)
     terms = CSLSTerms(unit_s, unit_t, k)
-    if terms.k > 0:
-        for start, stop, block in blocks(unit_s, unit_t, chunk_size):
-            terms.add(start, stop, block)
-    return terms.r_s, terms.finish()
+    if k > 0:
+        for tile in tiles(unit_s, unit_t, chunk_size):
+            terms.add(tile)
+    return terms.finish()
 
 
 class CSLSTerms:
-    """Gathers the two CSLS terms while the blocks of one similarity pass go by.
+    """Gathers the two CSLS terms while the tiles of one similarity pass go by.
 
     Args:
         unit_s (torch.Tensor): Normalised source embeddings.
@@ -193,26 +147,21 @@ class CSLSTerms:
     def __init__(self, unit_s: Tensor, unit_t: Tensor, k: int) -> None:
         if k < 0:
             raise ValueError(f"'csls_k' needs to be at least 0 (got {k})")
-        self.k = k
-        self.r_s = unit_s.new_zeros(unit_s.size(0))
-        self._r_t = unit_t.new_zeros(unit_t.size(0))
-        self._best: Tensor | None = None  # [<= k, N_t], the nearest sources so far
+        self._zeros = unit_s.new_zeros(unit_s.size(0)), unit_t.new_zeros(unit_t.size(0))
+        size = unit_s.size(0), unit_t.size(0)
+        self._top = BothTopK(size, k, unit_s) if k > 0 else None
 
-    def add(self, start: int, stop: int, block: Tensor) -> None:
-        """Takes the cosines of sources ``start`` to ``stop`` to all targets."""
-        if self.k == 0:
-            return
-        num_rows, num_columns = block.shape
-        self.r_s[start:stop] = block.topk(min(self.k, num_columns), dim=1).values.mean(dim=1)
-        best = block.topk(min(self.k, num_rows), dim=0).values
-        if self._best is not None:
-            best = torch.cat([self._best, best])
-            best = best.topk(min(self.k, best.size(0)), dim=0).values
-        self._best = best
+    def add(self, tile: Tile) -> None:
+        """Takes the next tile of cosines."""
+        if self._top is not None:
+            self._top.add(tile)
 
-    def finish(self) -> Tensor:
-        """Returns the target term, once all blocks have been added."""
-        return self._r_t if self._best is None else self._best.mean(dim=0)
+    def finish(self) -> tuple[Tensor, Tensor]:
+        """Returns the terms of sources and targets, once all tiles have been added."""
+        if self._top is None:
+            return self._zeros
+        (near_s, _), (near_t, _) = self._top.finish()
+        return near_s.mean(dim=1), near_t.mean(dim=1)
 
 
 def unit_pair(x_s: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,12 +181,9 @@ def unit_pair(x_s: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blocks(unit_s: Tensor, unit_t: Tensor, chunk_size: int) -> Iterator[tuple[int, int, Tensor]]:
-    """Iterates over products of normalised rows; the same call gives the same bits again."""
-    if chunk_size < 1:
-        raise ValueError(f"'chunk_size' needs to be at least 1 (got {chunk_size})")
-    for start in range(0, unit_s.size(0), chunk_size):
-        stop = min(start + chunk_size, unit_s.size(0))
-        yield start, stop, unit_s[start:stop] @ unit_t.t()
+    """Iterates over products of normalised rows."""
+    for rows in spans(unit_s.size(0), chunk_size):
+        yield rows.start, rows.stop, unit_s[rows] @ unit_t.t()
 
 
 def _nonzero(scale: Tensor) -> Tensor:

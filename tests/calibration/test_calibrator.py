@@ -12,6 +12,7 @@ from pyg_mmea.calibration import (
     MutualNearestProposer,
     PseudoLabelPool,
     SinkhornProposer,
+    SparseSimilarity,
     Threshold,
     VoteConfidence,
     expected_threshold,
@@ -359,3 +360,22 @@ def test_parts_can_be_replaced():
 def test_bad_arguments(precision):
     with pytest.raises(ValueError, match=r"'precision' needs to be in \[0, 1\] \(got"):
         Calibrator(precision=precision)
+
+
+def test_neighbours_and_search_reach_the_similarity(monkeypatch):
+    seen = {}
+    build = SparseSimilarity.build
+
+    def spy(*args, **kwargs):
+        seen.update(kwargs)
+        return build(*args, **kwargs)
+
+    monkeypatch.setattr(SparseSimilarity, "build", spy)
+    views = {side: {"joint": torch.randn(20, 4)} for side in ("source", "target")}
+    links = torch.tensor([[0], [0]])
+    Calibrator(num_neighbors=3, search="exact").examine(views, None, links)
+    assert seen == {"k": 3, "search": "exact"}
+    with pytest.raises(ValueError, match="'num_neighbors' needs to be at least 1"):
+        Calibrator(num_neighbors=0)
+    with pytest.raises(ValueError, match="'search' needs to be one of"):
+        Calibrator(search="fast")

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from pyg_mmea.metrics import link_ranks
+from pyg_mmea.metrics.ranks import _SignCounter
+from pyg_mmea.utils import topk
 
 CHUNKS = [1, 4, 1000]
 
@@ -191,19 +193,46 @@ def test_more_candidates_never_help():
 
 
 def test_never_sees_the_whole_matrix(monkeypatch):
-    sizes = []
-    matmul = torch.Tensor.__matmul__
-    monkeypatch.setattr(
-        torch.Tensor,
-        "__matmul__",
-        lambda a, b: sizes.append((a.size(0), b.size(1))) or matmul(a, b),
-    )
+    sizes, mm = [], torch.mm
+
+    def counted_mm(a, b, out):
+        sizes.append((a.size(0), b.size(1)))
+        return mm(a, b, out=out)
+
+    monkeypatch.setattr(topk, "_TILE", 4)
+    monkeypatch.setattr(torch, "mm", counted_mm)
     x = torch.randn(50, 4)
     links = torch.arange(20).repeat(2, 1)
     link_ranks(x, x, links, "all", 3, chunk_size=8)
     assert max(rows for rows, _ in sizes) == 8
-    # Two passes; the second one skips what no link needs.
-    assert sum(rows * columns for rows, columns in sizes) == 50 * 50 + 20 * 50 + 30 * 20
+    assert max(columns for _, columns in sizes) == 4
+    # Two passes; the second one skips the tiles that no link needs.
+    assert sum(rows * columns for rows, columns in sizes) == 50 * 50 + 24 * 50 + 26 * 20
+    sizes.clear()
+    link_ranks(x, x, links, "all", 0, chunk_size=8)  # the first pass: tiles with a link
+    assert sum(rows * columns for rows, columns in sizes) == 20 * 8 + 4 * 4 + 24 * 50 + 26 * 20 - 16
+
+
+@pytest.mark.parametrize("csls_k", [0, 3])
+@pytest.mark.parametrize("make_links", [one_to_one_links, multi_links])
+def test_narrow_tiles_change_nothing(monkeypatch, make_links, csls_k):
+    generator = torch.Generator().manual_seed(3)
+    x_s = torch.randn(14, 4, generator=generator).round()
+    x_t = torch.randn(17, 4, generator=generator).round()
+    links = make_links(generator)
+    expected = loop_ranks(x_s, x_t, links, "all", csls_k)
+    for width in (1, 3, 5):
+        monkeypatch.setattr(topk, "_TILE", width)
+        assert torch.equal(torch.stack(link_ranks(x_s, x_t, links, "all", csls_k, 4)), expected)
+
+
+def test_gaps_below_eight_epsilons_are_ties():
+    eps = torch.finfo(torch.float32).eps
+    for steps, rank in ((7, 1.5), (8, 2)):
+        x_t = torch.tensor([[0.5, 0.0], [0.5 + steps * eps, 0.0]])
+        counter = _SignCounter(torch.tensor([0]), torch.tensor([0]), x_t[:1, 0], 2)
+        counter.add(slice(0, 1), slice(0, 2), x_t[None, :, 0])
+        assert counter.ranks().tolist() == [rank]
 
 
 def test_bad_arguments():

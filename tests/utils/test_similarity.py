@@ -4,9 +4,8 @@ import torch
 from pyg_mmea.utils import (
     cosine_blocks,
     csls_terms,
-    nearest_pairs,
     normalize,
-    similarity,
+    topk,
     topk_similarity,
     unit_rows,
 )
@@ -133,90 +132,19 @@ def test_unit_rows_is_differentiable_and_leaves_zeros_alone():
     assert unit_rows(torch.ones(1, 4, dtype=torch.bfloat16)).dtype == torch.float32
 
 
-def nearest_by_loop(scores, k):
-    """The pairs of which one is among the k best of the other, sorted."""
-    num_s, num_t = scores.shape
-    pairs = {(i, j) for i in range(num_s) for j in scores[i].sort(descending=True)[1][:k].tolist()}
-    pairs |= {
-        (i, j) for j in range(num_t) for i in scores[:, j].sort(descending=True)[1][:k].tolist()
-    }
-    return sorted(map(list, pairs))
+@pytest.mark.parametrize("width", [8, 20, 48])
+@pytest.mark.parametrize("k", [1, 3])
+def test_topk_similarity_of_many_tiles(monkeypatch, k, width):
+    monkeypatch.setattr(topk, "_TILE", 16 * -(-width // 16))
+    monkeypatch.setattr(topk, "_PANEL_GROUP", 4)
+    x_s, x_t = torch.randn(9, 5), torch.randn(133, 5)
+    values, index = topk_similarity(x_s, x_t, k, chunk_size=4)
+    expected = dense_cosine(x_s, x_t).topk(k, dim=1)
+    torch.testing.assert_close(values, expected.values)
+    assert torch.equal(index, expected.indices)
 
 
-@pytest.mark.parametrize("chunk_size", CHUNKS)
-@pytest.mark.parametrize("k", [1, 4, 12, 50])
-def test_nearest_pairs_against_dense(embeddings, k, chunk_size):
-    pairs = nearest_pairs(*embeddings, k, chunk_size=chunk_size)
-    assert pairs.dtype == torch.long
-    assert pairs.t().tolist() == nearest_by_loop(dense_cosine(*embeddings), k)
-    assert pairs.size(1) <= k * 24
-    if k >= 13:
-        assert pairs.size(1) == 11 * 13
-
-
-@pytest.mark.parametrize("chunk_size", CHUNKS)
-@pytest.mark.parametrize("k", [1, 3, 50])
-@pytest.mark.parametrize("channels", [1, 3, 5, 9])
-def test_nearest_pairs_by_principal_components(embeddings, channels, k, chunk_size):
-    x_s, x_t = (torch.nn.functional.normalize(x.double()) for x in embeddings)
-    # Right singular vectors: the same components as of the second moments.
-    basis = torch.linalg.svd(torch.cat([x_s, x_t])).Vh[:channels].t()
-    scores = dense_cosine(x_s @ basis, x_t @ basis)
-    pairs = nearest_pairs(*embeddings, k, channels, chunk_size).t().tolist()
-    if channels == 1:  # all cosines are one or minus one
-        assert k > 1 or all(float(scores[i, j]) > 0.99 for i, j in pairs)
-    else:
-        assert pairs == nearest_by_loop(scores, k)
-    if channels >= 5:  # the embeddings are no wider
-        assert pairs == nearest_pairs(*embeddings, k).t().tolist()
-
-
-def test_nearest_pairs_finds_most_in_a_space_of_low_rank():
-    basis = torch.randn(8, 64)
-    x_s, x_t = (torch.randn(num, 8) @ basis + 0.3 * torch.randn(num, 64) for num in (300, 200))
-    exact, other, near = (
-        set(map(tuple, nearest_pairs(x_s, x_t, 10, channels).t().tolist()))
-        for channels in (None, 2, 16)
-    )
-    assert len(exact & near) / len(exact) > 0.9
-    assert len(exact & other) / len(exact) < 0.5  # so that recall says something
-
-
-def test_nearest_pairs_is_exact_where_the_rank_is_low():
-    basis = torch.randn(4, 32, dtype=torch.double)
-    x_s, x_t = (torch.randn(num, 4, dtype=torch.double) @ basis for num in (40, 30))
-    assert torch.equal(nearest_pairs(x_s, x_t, 5, channels=4), nearest_pairs(x_s, x_t, 5))
-
-
-def test_nearest_pairs_finds_components_on_a_sample(embeddings, monkeypatch):
-    monkeypatch.setattr(similarity, "_PCA_ROWS", 4)
-    found = nearest_pairs(*embeddings, 3, channels=4)
-    units = [torch.nn.functional.normalize(x) for x in embeddings]
-    rows = torch.cat([units[0][::2], units[1][::3]])  # 11 // 4 and 13 // 4
-    basis = torch.linalg.svd(rows).Vh[:4].t()
-    scores = dense_cosine(*(x @ basis for x in units))
-    assert found.t().tolist() == nearest_by_loop(scores, 3)
-
-
-def test_few_rows_are_compared_in_full():
-    x_s, x_t = torch.randn(6, 20), torch.randn(7, 20)
-    assert torch.equal(nearest_pairs(x_s, x_t, 2, channels=3), nearest_pairs(x_s, x_t, 2))
-    more = torch.randn(30, 20)
-    assert not torch.equal(nearest_pairs(more, x_t, 2, channels=3), nearest_pairs(more, x_t, 2))
-
-
-@pytest.mark.parametrize("channels", [0, -2])
-def test_nearest_pairs_needs_channels(embeddings, channels):
-    with pytest.raises(ValueError, match="'channels' needs to be at least 1"):
-        nearest_pairs(*embeddings, 1, channels=channels)
-
-
-def test_nearest_pairs_bad_arguments(embeddings):
-    with pytest.raises(ValueError, match="'k' needs to be at least 1"):
-        nearest_pairs(*embeddings, 0)
-    with pytest.raises(ValueError, match="'chunk_size'"):
-        nearest_pairs(*embeddings, 1, chunk_size=0)
-    with pytest.raises(ValueError, match="same width"):
-        nearest_pairs(embeddings[0], embeddings[1][:, :3], 1)
-    with pytest.raises(ValueError, match="at least one entity"):
-        nearest_pairs(embeddings[0], embeddings[1][:0], 1)
+def test_embeddings_may_need_gradients():
+    x = torch.randn(6, 3, requires_grad=True)
+    assert not topk_similarity(x, x, 2)[0].requires_grad
+    assert not csls_terms(x, x, 2)[0].requires_grad

@@ -1,0 +1,221 @@
+"""Candidate pairs of two sets of embeddings: each entity and its nearest neighbours."""
+
+import logging
+from functools import cache
+from itertools import pairwise
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pyg_mmea.utils.approximate import faiss_neighbours, import_faiss
+from pyg_mmea.utils.similarity import normalize, topk_similarity, unit_pair
+
+SEARCHES = ("exact", "faiss", "auto")
+EXACT_LIMIT = 50_000
+_PCA_ROWS = 4096  # rows of each side that principal components are found on
+_log = logging.getLogger(__name__)
+
+
+def nearest_pairs(
+    x_s: Tensor,
+    x_t: Tensor,
+    k: int,
+    channels: int | None = None,
+    chunk_size: int = 1024,
+    search: str = "exact",
+    seed: int = 0,
+) -> Tensor:
+    r"""Finds the ``k`` most similar targets (by cosine) of every source entity and the ``k`` most
+    similar sources of every target.
+
+    Where a process group of :mod:`torch.distributed` is initialised, see
+    :func:`sharded_nearest_pairs`.
+
+    Args:
+        x_s (torch.Tensor): Source embeddings.
+        x_t (torch.Tensor): Target embeddings.
+        k (int): Neighbours of each entity, cut to the entities there are.
+        channels (int, optional): Compare the first principal components, that many, where the
+            embeddings are wider and there are more of them than that; this is faster, and
+            approximate. (default: :obj:`None`)
+        chunk_size (int, optional): Rows compared at once by the exact search; the memory needed is
+            this many rows of scores. (default: :obj:`1024`)
+        search (str, optional): :obj:`"exact"` compares all with all; :obj:`"faiss"` finds most
+            neighbours in nearly linear time, on the CPU, and needs the extra ``faiss``, see
+            :func:`search_recall`; :obj:`"auto"` is exact up to :obj:`EXACT_LIMIT` (50,000)
+            entities on the larger side, and takes FAISS above that where it is installed.
+            (default: :obj:`"exact"`)
+        seed (int, optional): Of the approximate search. (default: :obj:`0`)
+
+    Shapes:
+        - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
+        - **output:** pairs :math:`(2, P)` with :math:`P \leq k (N_s + N_t)`, sorted by source,
+          then by target
+
+    Raises:
+        ValueError: If ``k`` or ``channels`` is below 1, ``search`` is none of the choices or the
+            shapes do not fit.
+        ImportError: If FAISS is asked for and not installed.
+    """
+    return _nearest_pairs(x_s, x_t, k, channels, chunk_size, search, seed, 0, 1)
+
+
+def sharded_nearest_pairs(
+    x_s: Tensor,
+    x_t: Tensor,
+    k: int,
+    channels: int | None = None,
+    chunk_size: int = 1024,
+    search: str = "exact",
+    seed: int = 0,
+) -> Tensor:
+    """Does what :func:`nearest_pairs` does, with the rows shared out among the processes of the
+    default group of :mod:`torch.distributed`; without one it is that function.
+
+    All processes need to call it with the same embeddings, and all get the result that a single
+    process would. Embeddings have to be on a device that the backend of the group can send from.
+
+    Args:
+        x_s (torch.Tensor): See :func:`nearest_pairs`, as all other arguments.
+        x_t (torch.Tensor): Target embeddings.
+        k (int): Neighbours of each entity.
+        channels (int, optional): Principal components. (default: :obj:`None`)
+        chunk_size (int, optional): Rows compared at once. (default: :obj:`1024`)
+        search (str, optional): Kind of search. (default: :obj:`"exact"`)
+        seed (int, optional): Of the approximate search. (default: :obj:`0`)
+
+    Shapes:
+        - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
+        - **output:** :math:`(2, P)`
+
+    Raises:
+        ValueError: As :func:`nearest_pairs`.
+    """
+    alone = not (dist.is_available() and dist.is_initialized())
+    shard = (0, 1) if alone else (dist.get_rank(), dist.get_world_size())
+    return _nearest_pairs(x_s, x_t, k, channels, chunk_size, search, seed, *shard)
+
+
+def search_recall(
+    x_s: Tensor,
+    x_t: Tensor,
+    k: int = 10,
+    search: str = "faiss",
+    num_rows: int = 1000,
+    seed: int = 0,
+) -> float:
+    """Measures which part of the ``k`` nearest targets a search finds, in [0, 1], higher is better,
+    on a sample of the sources.
+
+    Args:
+        x_s (torch.Tensor): Source embeddings :math:`(N_s, D)`.
+        x_t (torch.Tensor): Target embeddings :math:`(N_t, D)`.
+        k (int, optional): Neighbours of each source. (default: :obj:`10`)
+        search (str, optional): See :func:`nearest_pairs`. (default: :obj:`"faiss"`)
+        num_rows (int, optional): Sources in the sample. (default: :obj:`1000`)
+        seed (int, optional): Of sample and search. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If an argument is out of range or the shapes do not fit.
+        ImportError: If FAISS is asked for and not installed.
+    """
+    if not 1 <= k <= x_t.size(0) or num_rows < 1:
+        raise ValueError(
+            f"'k' needs to be in [1, {x_t.size(0)}] and 'num_rows' at least 1 "
+            f"(got {k} and {num_rows})"
+        )
+    unit_s, unit_t = unit_pair(x_s, x_t)
+    order = torch.randperm(x_s.size(0), generator=torch.Generator().manual_seed(seed))
+    sample = unit_s[order[:num_rows].to(unit_s.device)]
+    approximate = _resolve(search, max(x_s.size(0), x_t.size(0))) == "faiss"
+    exact = topk_similarity(sample, unit_t, k)[1]
+    found = faiss_neighbours(sample, unit_t, k, seed) if approximate else exact
+    return float((found[:, :, None] == exact[:, None, :]).any(dim=1).double().mean())
+
+
+def _nearest_pairs(
+    x_s: Tensor,
+    x_t: Tensor,
+    k: int,
+    channels: int | None,
+    chunk_size: int,
+    search: str,
+    seed: int,
+    rank: int,
+    num_shards: int,
+) -> Tensor:
+    if k < 1:
+        raise ValueError(f"'k' needs to be at least 1 (got {k})")
+    if channels is not None and channels < 1:
+        raise ValueError(f"'channels' needs to be at least 1 (got {channels})")
+    if chunk_size < 1:
+        raise ValueError(f"'chunk_size' needs to be at least 1 (got {chunk_size})")
+    unit_s, unit_t = unit_pair(x_s, x_t)
+    num_s, num_t, width = unit_s.size(0), unit_t.size(0), unit_s.size(1)
+    search = _resolve(search, max(num_s, num_t))
+    # Finding the components of few rows takes longer than comparing all of their columns.
+    if channels is not None and channels < width < num_s + num_t:
+        unit_s, unit_t = _principal(unit_s, unit_t, channels)
+    near = []
+    # Two passes: the largest entries of columns take longer to find than rows to multiply again.
+    for x, y in ((unit_s, unit_t), (unit_t, unit_s)):
+        # Whole chunks: a product of other rows at once may round differently.
+        num_chunks = -(-x.size(0) // chunk_size)
+        bounds = [i * num_chunks // num_shards * chunk_size for i in range(num_shards + 1)]
+        part, size = x[bounds[rank] : bounds[rank + 1]], min(k, y.size(0))
+        if part.size(0) == 0:  # there are fewer chunks than processes
+            found = torch.empty(0, size, dtype=torch.long, device=x.device)
+        elif search == "faiss":
+            found = faiss_neighbours(part, y, size, seed)
+        else:
+            found = topk_similarity(part, y, size, chunk_size)[1]
+        near.append(found if num_shards == 1 else _gather(found, bounds, x.size(0)))
+    return _union(near[0], near[1])
+
+
+def _gather(part: Tensor, bounds: list[int], num: int) -> Tensor:
+    """Puts the rows of all processes together."""
+    sizes = [min(stop, num) - start for start, stop in pairwise(bounds)]
+    padded = part.new_zeros(max(sizes), part.size(1))
+    padded[: part.size(0)] = part
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([rows[:size] for rows, size in zip(parts, sizes, strict=True)])
+
+
+def _union(near_s: Tensor, near_t: Tensor) -> Tensor:
+    """Lists the pairs of which one is a neighbour of the other; -1 is nobody."""
+    num_t = near_t.size(0)
+    ids_s, ids_t = (torch.arange(x.size(0), device=x.device).view(-1, 1) for x in (near_s, near_t))
+    forth, back = ids_s * num_t + near_s, near_t * num_t + ids_t
+    keys = torch.cat([forth[near_s >= 0], back[near_t >= 0]]).sort().values
+    keys = keys.unique_consecutive()
+    source = keys // num_t
+    return torch.stack([source, keys - source * num_t])
+
+
+def _resolve(search: str, num: int) -> str:
+    """Decides between the searches by size and by what is installed."""
+    if search not in SEARCHES:
+        raise ValueError(f"'search' needs to be one of {SEARCHES} (got {search!r})")
+    if search == "auto":
+        return "faiss" if num > EXACT_LIMIT and _has_faiss() else "exact"
+    return search
+
+
+@cache
+def _has_faiss() -> bool:
+    try:
+        import_faiss()
+    except ImportError as error:
+        _log.warning("more than %d entities are compared all with all: %s", EXACT_LIMIT, error)
+        return False
+    return True
+
+
+def _principal(x_s: Tensor, x_t: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Projects both onto their common principal components, found on a sample of rows."""
+    sample = torch.cat([x[:: max(x.size(0) // _PCA_ROWS, 1)] for x in (x_s, x_t)])
+    basis = torch.linalg.eigh(sample.t() @ sample).eigenvectors[:, -channels:]
+    return normalize(x_s @ basis), normalize(x_t @ basis)
