@@ -34,7 +34,14 @@ def run(size: int, args: argparse.Namespace, before: dict | None) -> dict:
         subprocess.run([sys.executable, str(GENERATE), str(folder), *sizes], check=True)
     out = args.results / f"{args.accelerator}_{size}.json"
     command = [sys.executable, str(HERE / "stages.py"), str(folder), str(out)]
-    for name in ("accelerator", "threads", "repeats", "batch_entities"):
+    for name in (
+        "accelerator",
+        "threads",
+        "repeats",
+        "batch_entities",
+        "channels",
+        "num_neighbors",
+    ):
         command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
     if needs(before, size) > args.memory_limit:
         command.append("--no-full-graph")
@@ -56,6 +63,8 @@ def main() -> None:
     parser.add_argument("--accelerator", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-entities", type=int, default=10_000, help="of each graph")
+    parser.add_argument("--channels", type=int, default=32)
+    parser.add_argument("--num-neighbors", type=int, default=10)
     parser.add_argument("--memory-limit", type=float, default=16.0, help="GB of a full-graph step")
     parser.add_argument("--quadratic-limit", type=int, default=100_000, help="largest size ranked")
     parser.add_argument("--work", type=Path, default=Path("runs/speed"))

@@ -4,7 +4,6 @@ python benchmarks/speed/stages.py FOLDER OUT.json
 """
 
 import argparse
-import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,15 @@ from machine import Meter, bandwidth, environment, matmul_rate
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-import pyg_mmea.data
 from pyg_mmea.calibration import Calibrator
-from pyg_mmea.data import HideAnchors, attribute_bag, read_folder, relation_bag
+from pyg_mmea.data import (
+    HideAnchors,
+    PartitionedPair,
+    attribute_bag,
+    partition_pair,
+    read_folder,
+    relation_bag,
+)
 from pyg_mmea.datasets import AlignmentFolder
 from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment
@@ -51,12 +56,14 @@ class Step:
     Args:
         data (HeteroData): The pair, without hidden links.
         meter (Meter): What measures.
+        channels (int): Size of entity vectors, linear layers and random vectors of links.
     """
 
-    def __init__(self, data: HeteroData, meter: Meter) -> None:
-        self.config = TrainingConfig()
+    def __init__(self, data: HeteroData, meter: Meter, channels: int) -> None:
+        self.config = TrainingConfig(propagation_channels=channels)
         self.meter, self.data = meter, data
-        self.model = PCMEA.from_data(data).to(meter.device)
+        model = PCMEA.from_data(data, channels=channels, modality_channels=channels)
+        self.model = model.to(meter.device)
         self.objective = PCMEAObjective(self.model.out_channels).to(meter.device)
         self.momentum = MomentumEncoder(self.model, self.config.momentum)
         parameters = [*self.model.parameters(), *self.objective.parameters()]
@@ -106,59 +113,28 @@ class Step:
         return message_graph(*edges, pair[side].num_nodes, 2 * self.model.spec.num_relations)
 
 
-def choose(data: HeteroData, num_entities: int, meter: Meter) -> Nodes:
-    """Entities of a mini-batch of parts, or of consecutive links where nothing makes parts."""
-    links = data[ANCHOR_EDGE].edge_label_index
+def mini_batch(data: HeteroData, num_entities: int, meter: Meter) -> HeteroData:
+    """One part of so many entities of each graph."""
     num_parts = max(data["source"].num_nodes // num_entities, 1)
-    if hasattr(pyg_mmea.data, "partition_pair"):
-        with meter("partition"):
-            part = pyg_mmea.data.partition_pair(data, links.cpu(), num_parts)
-        return {side: (part[side] == 0).nonzero().view(-1) for side in SIDES}
-    chosen = {}
-    for side, ends in zip(SIDES, links, strict=True):
-        num_nodes = data[side].num_nodes
-        taken = torch.zeros(num_nodes, dtype=torch.bool, device=ends.device)
-        taken[ends[: -(-ends.numel() // num_parts)]] = True
-        taken[: -(-num_nodes // num_parts)] = True
-        chosen[side] = taken.nonzero().view(-1)
-    return chosen
-
-
-def induce(data: HeteroData, nodes: Nodes) -> HeteroData:
-    """The part of a pair between some entities."""
-    out = type(data)()
-    local = {}
-    for side in SIDES:
-        store, ids = data[side], nodes[side].to(data[ANCHOR_EDGE].edge_label_index.device)
-        local[side] = torch.full((store.num_nodes,), -1, device=ids.device)
-        local[side][ids] = torch.arange(ids.numel(), device=ids.device)
-        out[side].num_nodes, out[side].n_id = ids.numel(), ids
-        for key, value in store.items():
-            if isinstance(value, Tensor):
-                x = value.index_select(0, ids)
-                out[side][key] = x.coalesce() if x.is_sparse else x
-        edges = data[RELATION_EDGE[side]]
-        index = local[side][edges.edge_index]
-        inside = (index >= 0).all(dim=0)
-        out[RELATION_EDGE[side]].edge_index = index[:, inside]
-        out[RELATION_EDGE[side]].edge_type = edges.edge_type[inside]
     links = data[ANCHOR_EDGE].edge_label_index
-    links = torch.stack([local[side][ends] for side, ends in zip(SIDES, links, strict=True)])
-    out[ANCHOR_EDGE].edge_label_index = links[:, (links >= 0).all(dim=0)]
-    return out
+    with meter("partition"):
+        pair = PartitionedPair(data.cpu(), partition_pair(data, links, num_parts))
+    with meter("slice"):
+        batch = pair.batch(torch.tensor([0]))
+    return batch.to(meter.device)
 
 
-def calibrate(views: dict, links: dict[str, Tensor], meter: Meter, exact: bool) -> None:
-    """Rounds of calibration, by every search that there is."""
-    options = inspect.signature(Calibrator).parameters
-    searches = ["exact", "faiss"] if "search" in options else ["exact"]
+def calibrate(
+    views: dict, links: dict[str, Tensor], meter: Meter, num_neighbors: int, exact: bool
+) -> None:
+    """Rounds of calibration, by both searches."""
     momentum = {side: {"joint": out["joint"]} for side, out in views.items()}
-    for search in searches:
+    for search in ("exact", "faiss"):
         name = f"calibration_{search}"
         if search == "exact" and not exact:
             meter.skipped[name] = "quadratic"
             continue
-        calibrator = Calibrator(**({"search": search} if len(searches) > 1 else {}))
+        calibrator = Calibrator(num_neighbors=num_neighbors, search=search)
         with meter(name):
             calibrator.round(views, momentum, links["train"], links["val"])
 
@@ -188,19 +164,19 @@ def measure(folder: Path, meter: Meter, args: argparse.Namespace) -> dict[str, A
         name: anchors.edge_label_index[:, anchors[f"{name}_mask"]].to(meter.device)
         for name in ("train", "val", "test")
     }
-    step = Step(HideAnchors("train")(data).to(meter.device), meter)
+    step = Step(HideAnchors("train")(data).to(meter.device), meter, args.channels)
     with meter("sort_edges"):
         for side in SIDES:
             step.graph(step.data, side)
     moved, operations = step.bounds(step.data)
-    part = induce(step.data, choose(step.data, args.batch_entities, meter))
+    part = mini_batch(step.data, args.batch_entities, meter)
     step.measure(part, "batch_", args.repeats)
     if args.full_graph:
         step.measure(step.data, "", args.repeats)
     else:
         meter.skipped.update(dict.fromkeys(_STEP, "memory"))
     views = embed(step, links, meter)
-    calibrate(views, links, meter, exact=args.quadratic)
+    calibrate(views, links, meter, args.num_neighbors, exact=args.quadratic)
     joint = [views[side]["joint"] for side in SIDES]
     bounds = {
         "forward": moved / speed + operations / rate,
@@ -221,6 +197,8 @@ def measure(folder: Path, meter: Meter, args: argparse.Namespace) -> dict[str, A
         "num_entities": data["source"].num_nodes,
         "num_triples": data[RELATION_EDGE["source"]].edge_index.size(1),
         "batch_entities": part["source"].num_nodes,
+        "channels": args.channels,
+        "num_neighbors": args.num_neighbors,
     }
 
 
@@ -232,6 +210,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch-entities", type=int, default=10_000)
+    parser.add_argument("--channels", type=int, default=32)
+    parser.add_argument("--num-neighbors", type=int, default=10)
     parser.add_argument("--full-graph", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--quadratic", action=argparse.BooleanOptionalAction, default=True)
     args = parser.parse_args()

@@ -24,6 +24,8 @@ def _size(size: int, **stages: float) -> dict:
     return {
         "num_entities": size,
         "batch_entities": 100,
+        "channels": 8,
+        "num_neighbors": 10,
         "bandwidth_gb_s": 9.5,
         "matmul_gflop_s": 60.0,
         "bounds": {"forward": 0.5},
