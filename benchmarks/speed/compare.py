@@ -130,9 +130,15 @@ def dense_backward(meter: Meter, sizes: list[int], num_nodes: int, degree: float
     }
 
 
-def compare(data: HeteroData, meter: Meter, repeats: int, channels: int, sizes: list[int]) -> dict:
+def compare(
+    data: HeteroData,
+    meter: Meter,
+    repeats: int,
+    channels: int,
+    config: TrainingConfig,
+    sizes: list[int],
+) -> dict:
     """Runs all in turns; returns the results."""
-    config = TrainingConfig()
     visible = HideAnchors("train")(data)
     paper = {"structure_encoder": "gat", "channels": channels, "propagate": False}
     own = {
@@ -164,6 +170,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--channels", type=int, default=300)
+    parser.add_argument("--batch-size", type=int, default=TrainingConfig.batch_size)
     parser.add_argument("--accelerator", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--dense-sizes", nargs="+", type=int, default=[1000, 2000, 4000])
     parser.add_argument("--fake", action="store_true", help="tiny made-up data, for tests")
@@ -173,10 +180,11 @@ def main() -> None:
     torch.manual_seed(0)
     device = torch.device("cuda" if args.accelerator == "gpu" else "cpu")
     data = FakeMMKG()[0] if args.fake else DBP15K(str(data_folder() / "DBP15K"), "zh_en")[0]
-    result = compare(data, Meter(device), args.repeats, args.channels, args.dense_sizes)
+    config = TrainingConfig(batch_size=args.batch_size)
+    result = compare(data, Meter(device), args.repeats, args.channels, config, args.dense_sizes)
     result["environment"] = environment(device)
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"compare_{args.accelerator}.json"
+    path = args.out / f"compare_{args.accelerator}_{result['steps']}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -8,20 +8,23 @@ What is not installed (torch-scatter, a compiler for torch.compile) is left out 
 """
 
 import argparse
-import os
+import json
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from machine import environment
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
 from pyg_mmea.datasets import DBP15K
+from pyg_mmea.datasets.base import data_folder
 from pyg_mmea.nn.message_graph import bidirectional, message_graph
 from pyg_mmea.utils.sparse import SparsePattern, spmm
 
+HERE = Path(__file__).parent
 Product = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -129,18 +132,27 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--out", type=Path, default=HERE / "results")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    root = Path(os.environ.get("PYG_MMEA_DATA", "../shared/data")) / "DBP15K"
-    store = DBP15K(str(root), "zh_en")[0]["source", "relation", "source"]
+    device = torch.device(args.device)
+    store = DBP15K(str(data_folder() / "DBP15K"), "zh_en")[0]["source", "relation", "source"]
     num_nodes, num_relations = int(store.edge_index.max()) + 1, int(store.edge_type.max()) + 1
-    edges = bidirectional(store.edge_index, store.edge_type, num_relations)
-    edges = tuple(part.to(args.device) for part in edges)
+    edge_index, edge_type = bidirectional(store.edge_index, store.edge_type, num_relations)
+    edges = edge_index.to(device), edge_type.to(device)
     pattern = message_graph(*edges, num_nodes, 2 * num_relations).neighbors
-    for channels in args.channels:
-        print(f"\n{pattern}, {channels} channels, {args.device}, {args.threads} threads")
-        for name, taken in compare(pattern, channels, args.repeats, args.device).items():
-            print(f"{name:36}", *(f"{what} {ms:8.2f} ms" for what, ms in taken.items()))
+    result = {
+        "num_nodes": num_nodes,
+        "num_edges": pattern.num_entries,
+        "milliseconds": {
+            channels: compare(pattern, channels, args.repeats, args.device)
+            for channels in args.channels
+        },
+        "environment": environment(device),
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"kernels_{args.device}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.utils.pairs import contains
-from pyg_mmea.utils.search import sharded_nearest_pairs
-from pyg_mmea.utils.similarity import normalize
+from pyg_mmea.utils.search import principal_rows, sharded_nearest_pairs
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]
@@ -76,19 +75,22 @@ class SparseSimilarity:
         if min(end.numel() for end in free) == 0:
             none = online["source"]["joint"].new_empty(0)
             return cls(free_s.new_empty(2, 0), dict.fromkeys(voters, none))
-        rows = [x[ids] for x, ids in zip(voters["joint"], free, strict=True)]
-        local = sharded_nearest_pairs(rows[0], rows[1], k, channels, search=search)
-        local = local[:, rows[0].any(dim=1)[local[0]] & rows[1].any(dim=1)[local[1]]]
+        rows = principal_rows(*voters["joint"], channels, *free)
+        local = sharded_nearest_pairs(rows[0], rows[1], k, search=search)
+        del rows
+        pairs = torch.stack([free_s[local[0]], free_t[local[1]]])
+        present = [_norms(x) > 0 for x in voters["joint"]]
+        pairs = pairs[:, present[0][pairs[0]] & present[1][pairs[1]]]
         if excluded is not None:
-            pairs = torch.stack([free_s[local[0]], free_t[local[1]]])
-            local = local[:, ~contains(excluded.to(pairs.device), pairs)]
-        pattern = SparsePattern(local[0], local[1], (free_s.numel(), free_t.numel()))
+            pairs = pairs[:, ~contains(excluded.to(pairs.device), pairs)]
+        sizes = voters["joint"][0].size(0), voters["joint"][1].size(0)
+        pattern = SparsePattern(pairs[0], pairs[1], sizes)
         cosine = {}
-        for name, views in voters.items():
-            x_s, x_t = (normalize(x[ids]) for x, ids in zip(views, free, strict=True))
-            absent = ~(x_s.any(dim=1)[local[0]] & x_t.any(dim=1)[local[1]])
-            cosine[name] = sddmm(pattern, x_s, x_t).masked_fill_(absent, torch.nan)
-        return cls(torch.stack([free_s[local[0]], free_t[local[1]]]), cosine)
+        for name, (x_s, x_t) in voters.items():
+            # By the norms of rows instead of rows of length one, which would be a copy.
+            scale = _norms(x_s)[pairs[0]] * _norms(x_t)[pairs[1]]
+            cosine[name] = sddmm(pattern, x_s, x_t) / scale.masked_fill_(scale == 0, torch.nan)
+        return cls(pairs, cosine)
 
     @property
     def num_pairs(self) -> int:
@@ -155,3 +157,8 @@ class SparseSimilarity:
 def _renumber(ids: Tensor) -> Tensor:
     """Numbers the ids that occur, in ascending order; nothing needs to be sorted for that."""
     return ((ids.bincount() > 0).cumsum(0) - 1)[ids]
+
+
+def _norms(x: Tensor) -> Tensor:
+    dtype = torch.promote_types(x.dtype, torch.float32)  # half precision may overflow
+    return torch.linalg.vector_norm(x, dim=1, dtype=dtype)

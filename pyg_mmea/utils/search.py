@@ -14,6 +14,7 @@ from pyg_mmea.utils.similarity import normalize, topk_similarity, unit_pair
 SEARCHES = ("exact", "faiss", "auto")
 EXACT_LIMIT = 50_000
 _PCA_ROWS = 4096  # rows of each side that principal components are found on
+_PROJECTED_ROWS = 1 << 16  # rows that are projected at once
 _log = logging.getLogger(__name__)
 
 
@@ -147,16 +148,13 @@ def _nearest_pairs(
 ) -> Tensor:
     if k < 1:
         raise ValueError(f"'k' needs to be at least 1 (got {k})")
-    if channels is not None and channels < 1:
-        raise ValueError(f"'channels' needs to be at least 1 (got {channels})")
     if chunk_size < 1:
         raise ValueError(f"'chunk_size' needs to be at least 1 (got {chunk_size})")
-    unit_s, unit_t = unit_pair(x_s, x_t)
-    num_s, num_t, width = unit_s.size(0), unit_t.size(0), unit_s.size(1)
-    search = _resolve(search, max(num_s, num_t))
-    # Finding the components of few rows takes longer than comparing all of their columns.
-    if channels is not None and channels < width < num_s + num_t:
-        unit_s, unit_t = _principal(unit_s, unit_t, channels)
+    if channels is None:
+        unit_s, unit_t = unit_pair(x_s, x_t)
+    else:
+        unit_s, unit_t = principal_rows(x_s, x_t, channels)
+    search = _resolve(search, max(unit_s.size(0), unit_t.size(0)))
     near = []
     # Two passes: the largest entries of columns take longer to find than rows to multiply again.
     for x, y in ((unit_s, unit_t), (unit_t, unit_s)):
@@ -214,8 +212,57 @@ def _has_faiss() -> bool:
     return True
 
 
-def _principal(x_s: Tensor, x_t: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Projects both onto their common principal components, found on a sample of rows."""
-    sample = torch.cat([x[:: max(x.size(0) // _PCA_ROWS, 1)] for x in (x_s, x_t)])
-    basis = torch.linalg.eigh(sample.t() @ sample).eigenvectors[:, -channels:]
-    return normalize(x_s @ basis), normalize(x_t @ basis)
+def principal_rows(
+    x_s: Tensor,
+    x_t: Tensor,
+    channels: int,
+    ids_s: Tensor | None = None,
+    ids_t: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    r"""Projects embeddings onto their common principal components and scales the rows to length
+    one, block by block, so that no copy of the embeddings is made. Where they are no wider, or
+    there are fewer rows than columns, the rows are only scaled.
+
+    Args:
+        x_s (torch.Tensor): Source embeddings.
+        x_t (torch.Tensor): Target embeddings.
+        channels (int): Number of components.
+        ids_s (torch.Tensor, optional): Rows of the source to take.
+            (default: :obj:`None`, which means all)
+        ids_t (torch.Tensor, optional): Rows of the target to take. (default: :obj:`None`)
+
+    Shapes:
+        - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
+        - **output:** :math:`(N_s, C)`, :math:`(N_t, C)` or one row an id
+
+    Raises:
+        ValueError: If ``channels`` is below 1, the widths differ or an entry is not finite.
+    """
+    if channels < 1:
+        raise ValueError(f"'channels' needs to be at least 1 (got {channels})")
+    given = ((x_s, ids_s), (x_t, ids_t))
+    sizes = [x.size(0) if ids is None else ids.numel() for x, ids in given]
+    sample = [
+        _take(x, ids, slice(None, None, max(n // _PCA_ROWS, 1)))
+        for (x, ids), n in zip(given, sizes, strict=True)
+    ]
+    unit_s, unit_t = unit_pair(*sample)
+    width = unit_s.size(1)
+    # Finding the components of few rows takes longer than comparing all of their columns.
+    if not channels < width < sum(sizes):
+        unit_s, unit_t = unit_pair(*(_take(x, ids, slice(None)) for x, ids in given))
+        return unit_s, unit_t
+    unit = torch.cat([unit_s, unit_t])
+    basis = torch.linalg.eigh(unit.t() @ unit).eigenvectors[:, -channels:]
+    out = []
+    for (x, ids), n in zip(given, sizes, strict=True):
+        rows = unit.new_empty(n, channels)
+        for start in range(0, n, _PROJECTED_ROWS):
+            part = slice(start, start + _PROJECTED_ROWS)
+            rows[part] = normalize(_take(x, ids, part).to(basis.dtype) @ basis)
+        out.append(rows)
+    return out[0], out[1]
+
+
+def _take(x: Tensor, ids: Tensor | None, part: slice) -> Tensor:
+    return x[part] if ids is None else x.index_select(0, ids[part])
