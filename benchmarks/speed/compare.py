@@ -9,6 +9,7 @@ in $PYG_MMEA_DATA. `report.py` shows the table.
 import argparse
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -32,35 +33,42 @@ from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
 
 HERE = Path(__file__).parent
+EPOCHS = 3  # in a row, before it is somebody else's turn
 NO_LINKS = torch.empty(2, 0, dtype=torch.long)
 
 
 class _Clock(Callback):
-    """Measures the epoch of a trainer, without what comes before and after."""
+    """Measures the memory of the first epoch of a trainer and the time of the others."""
 
     def __init__(self, meter: Meter, name: str) -> None:
-        self.stage = meter(name)
+        self.meter, self.name = meter, name
 
-    def on_train_epoch_start(self, *args: object) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, *args: object) -> None:
+        self.stage = stage(self.meter, self.name, trainer.current_epoch)
         self.stage.__enter__()
 
     def on_train_epoch_end(self, *args: object) -> None:
         self.stage.__exit__(None, None, None)
 
 
+def stage(meter: Meter, name: str, epoch: int) -> AbstractContextManager[None]:
+    """What measures an epoch: memory of the first one, time of the others."""
+    return meter(f"{name}_memory") if epoch == 0 else meter(name, cold=False)
+
+
 def ours(
     name: str, model: AlignmentModel, data: HeteroData, meter: Meter, config: TrainingConfig
 ) -> Callable[[], None]:
-    """An epoch of the module and trainer that `pyg-mmea train` uses."""
+    """Epochs of the module and trainer that `pyg-mmea train` uses."""
     links = data[ANCHOR_EDGE].edge_label_index
     objective = PCMEAObjective(model.out_channels)
-    module = AlignmentModule(model, objective, data, links, config, seed=0, epochs=1)
+    module = AlignmentModule(model, objective, data, links, config, seed=0, epochs=EPOCHS)
 
-    def epoch() -> None:
+    def epochs() -> None:
         trainer = Trainer(
             accelerator="gpu" if meter.device.type == "cuda" else "cpu",
             devices=1,
-            max_epochs=1,
+            max_epochs=EPOCHS,
             callbacks=[_Clock(meter, name)],
             logger=False,
             enable_checkpointing=False,
@@ -69,13 +77,13 @@ def ours(
         )
         trainer.fit(module, LinkDataModule(links, NO_LINKS, None, config.batch_size, seed=0))
 
-    return epoch
+    return epochs
 
 
 def plain(
     name: str, model: PlainGAT, data: HeteroData, meter: Meter, config: TrainingConfig
 ) -> Callable[[], None]:
-    """An epoch of a plain loop with the same loss."""
+    """Epochs of a plain loop with the same loss."""
     links = data[ANCHOR_EDGE].edge_label_index.to(meter.device)
     model.to(meter.device).edges = {k: v.to(meter.device) for k, v in model.edges.items()}
     objective = PCMEAObjective(model.out_channels).to(meter.device)
@@ -96,13 +104,14 @@ def plain(
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
 
-    def epoch() -> None:
+    def epochs() -> None:
         model.train()
-        with meter(name):
-            for batch in links[:, torch.randperm(links.size(1))].chunk(num_batches, dim=1):
-                step(batch)
+        for epoch in range(EPOCHS):
+            with stage(meter, name, epoch):
+                for batch in links[:, torch.randperm(links.size(1))].chunk(num_batches, dim=1):
+                    step(batch)
 
-    return epoch
+    return epochs
 
 
 def dense_backward(meter: Meter, sizes: list[int], num_nodes: int, degree: float) -> dict:
@@ -151,15 +160,16 @@ def compare(
     }
     epochs = [plain(name, model, visible, meter, config) for name, model in pyg.items()]
     epochs += [ours(name, model, visible, meter, config) for name, model in own.items()]
-    for repeat in range(repeats + 1):
-        for epoch in epochs:
-            epoch()
-        if repeat == 0:
-            meter.forget(*pyg, *own)
+    for _ in range(repeats):
+        for each in epochs:
+            each()
     num_nodes = sum(data[side].num_nodes for side in SIDES)
     num_edges = sum(data[RELATION_EDGE[side]].edge_index.size(1) for side in SIDES)
     dense = dense_backward(meter, sizes, num_nodes, 2 * num_edges / num_nodes)
-    stages = {name: meter.stages[name] for name in (*pyg, *own)}
+    stages = {
+        name: {**meter.stages[name], "extra_mb": meter.stages[f"{name}_memory"]["extra_mb"]}
+        for name in (*pyg, *own)
+    }
     links = visible[ANCHOR_EDGE].edge_label_index.size(1)
     steps = -(-links // config.batch_size)
     return {"data": data.dataset, "steps": steps, "epochs": stages, "dense_backward": dense}

@@ -94,8 +94,10 @@ class Meter:
         self.skipped: dict[str, str] = {}
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        before = self._reset()
+    def __call__(self, name: str, cold: bool = True) -> Iterator[None]:
+        """Measures what happens inside. Of a cold stage memory is right, since freed memory was
+        given back before; of a warm one time is right, since it need not be asked for again."""
+        before = self._reset(cold)
         synchronize(self.device)
         start = time.perf_counter()
         yield
@@ -113,7 +115,7 @@ class Meter:
         for name in names:
             self.stages[name]["all_seconds"].clear()
 
-    def _reset(self) -> float:
+    def _reset(self, cold: bool) -> float:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             return torch.cuda.memory_allocated(self.device) / 2**20
@@ -122,7 +124,7 @@ class Meter:
             gc.collect()
             # Freed memory that the allocator kept would hide what this stage takes.
             trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-            if trim is not None:
+            if cold and trim is not None:
                 trim(0)
             clear.write_text("5")  # Linux: the peak starts again from what is in use
         return self._peak()
