@@ -39,7 +39,7 @@ def test_compare_runs(script: Script, tmp_path: Path, monkeypatch: pytest.Monkey
     command = ["compare.py", *options, "--threads", threads, "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", command)
     compare.main()
-    result = json.loads((tmp_path / "compare_cpu.json").read_text())
+    result = json.loads((tmp_path / "compare_cpu_1.json").read_text())
     assert set(result["epochs"]) == {"pyg_gat", "pyg_diag_gat", "ours_gat", "ours_default"}
     assert all(len(each["all_seconds"]) == 1 for each in result["epochs"].values())
     assert result["dense_backward"]["num_nodes"] > 0
