@@ -100,12 +100,9 @@ class AlignmentModule(LightningModule):
                 (plain if name.endswith("log_variance") else decay).append(parameter)
         groups: list[dict[str, Any]] = [{"params": decay}, {"params": plain, "weight_decay": 0.0}]
         config = self.config
-        # Of large graphs, most of a step is the update of all entity vectors: one pass is enough.
+        # Fused: of large graphs, most of a step is the update of all entity vectors.
         optimizer = torch.optim.AdamW(
-            groups,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            fused=True if self.num_mini_batches > 1 else None,
+            groups, lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
 
         def factor(epoch: int) -> float:

@@ -74,7 +74,7 @@ class DiagGATConv(torch.nn.Module):
             logit = logit + src[:, head].index_select(0, pattern.col)  # [E]
             alpha = edge_softmax(pattern, F.leaky_relu(logit, self.negative_slope))
             alpha = F.dropout(alpha, self.dropout, self.training)
-            out = out + (weight / self.heads) * spmm(pattern, alpha, x)
+            out = torch.addcmul(out, spmm(pattern, alpha, x), weight / self.heads)
         return out
 
     def __repr__(self) -> str:
