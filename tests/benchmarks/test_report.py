@@ -60,6 +60,19 @@ def results(tmp_path: Path) -> Path:
         "environment": ENVIRONMENT,
     }
     _write(folder / "compare_cpu.json", compared)
+    milliseconds = {"96": {"plain": {"forward": 2.0, "both": 6.0}, "CSR": {"forward": 1.0}}}
+    kernels = {"num_nodes": 10, "num_edges": 20, "milliseconds": milliseconds}
+    _write(folder / "kernels_cpu.json", {**kernels, "environment": ENVIRONMENT})
+    ranking = {
+        "num_entities": 1000,
+        "channels": 30,
+        "seconds": 3.0,
+        "peak_mb": 500.0,
+        "bare_pass_seconds": 1.0,
+        "ratio_to_two_passes": 1.5,
+        "environment": ENVIRONMENT,
+    }
+    _write(folder / "ranking_cpu.json", ranking)
     million = {
         "num_entities": 1_000_000,
         "num_triples": 5_000_000,
@@ -85,6 +98,10 @@ def test_page(results: Path, script: Script, tmp_path: Path) -> None:
     assert "| forward, full graph | 18.0 | 20.0 | 200.0 |" in page
     assert "| plain PyG `MessagePassing`, diagonal weights | 6 | 3.00 | 10 |" in page
     assert "160 s" in page
+    assert "| plain | 2 | 6 |" in page
+    assert "| CSR | 1 | no gradient |" in page
+    assert "1,000 links among 1,000 entities" in page
+    assert "1.50 times the time of these" in page
     assert "extrapolated, not" in page
     assert "train 3600 (9000) | 0.5 | 10 |  | 0.25 |" in page
     assert "| DBP15K/zh_en | gat | 0.700 | 12 |" in page
