@@ -78,9 +78,9 @@ features; medians of calls in turns. All ways agree in double precision before t
 """
 RANKING_INTRO = """\
 Ranks of {num_entities:,} links among {num_entities:,} entities of each side in both directions, at
-{channels} dimensions, CSLS included, ties counted: {seconds} s at a peak of {peak_mb:.0f} MB. A bare
-pass of the same blocks of products took {bare} s in the same run. CSLS needs all similarities before
-the first rank is known, so there are two passes: {ratio:.2f} times the time of these.
+{channels} dimensions, CSLS included, ties counted: {seconds} s at a peak of {peak_mb:.0f} MB. A
+bare pass of the same blocks of products took {bare} s in the same run. CSLS needs all similarities
+before the first rank is known, so there are two passes: {ratio:.2f} times the time of these.
 """
 DENSE = """\
 The released code of the EVA family goes through a dense N x N matrix in the backward pass. Our own

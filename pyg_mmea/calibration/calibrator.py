@@ -1,6 +1,7 @@
 """One round of calibration: propose, vote, weigh, select."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -56,6 +57,8 @@ class Calibrator:
         search (str): How they are searched: :obj:`"exact"`, :obj:`"faiss"`, or :obj:`"auto"`, which
             is exact up to 50,000 entities a side, see :func:`~pyg_mmea.utils.nearest_pairs`.
             (default: :obj:`"auto"`)
+        excluded_voters (Sequence[str]): Voters that are not asked, such as :obj:`"momentum"` or a
+            modality. (default: :obj:`()`)
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Calibrator:
         vote_rank: int = 10,
         num_neighbors: int = 50,
         search: str = "auto",
+        excluded_voters: Sequence[str] = (),
     ) -> None:
         if not 0 <= precision <= 1:
             raise ValueError(f"'precision' needs to be in [0, 1] (got {precision})")
@@ -81,6 +85,7 @@ class Calibrator:
         self.vote_rank = vote_rank
         self.num_neighbors = num_neighbors
         self.search = search
+        self.excluded_voters = list(excluded_voters)
         self.rejected = torch.empty(2, 0, dtype=torch.long)  # pairs that people said are wrong
 
     def reset(self) -> None:
@@ -171,7 +176,9 @@ class Calibrator:
             search=self.search,
         )
         candidates = self.proposer(similarity)
-        return candidates, collect_votes(similarity, candidates, self.vote_rank)
+        return candidates, collect_votes(
+            similarity, candidates, self.vote_rank, self.excluded_voters
+        )
 
 
 def _free(z: Tensor, taken: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What each modality and the momentum encoder say of a candidate."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,7 +46,10 @@ class Votes(NamedTuple):
 
 
 def collect_votes(
-    similarity: SparseSimilarity, candidates: Candidates, vote_rank: int = 10
+    similarity: SparseSimilarity,
+    candidates: Candidates,
+    vote_rank: int = 10,
+    excluded: Sequence[str] = (),
 ) -> Votes:
     """Asks every modality of the online encoder, and the joint embedding of the momentum encoder.
 
@@ -57,8 +61,16 @@ def collect_votes(
         similarity (SparseSimilarity): The pairs that candidates are compared with.
         candidates (Candidates): The pairs to vote on.
         vote_rank (int): Largest rank that counts as agreement. (default: :obj:`10`)
+        excluded (Sequence[str]): Voters that are not asked. (default: :obj:`()`)
+
+    Raises:
+        ValueError: If :obj:`excluded` names somebody who has no vote.
     """
     voters = [name for name in similarity.cosine if name != "joint"]
+    for name in excluded:
+        if name not in voters:
+            raise ValueError(f"'excluded' needs to be among {', '.join(voters)} (got '{name}')")
+    voters = [name for name in voters if name not in excluded]
     place = candidates.place
     rivals = similarity.rivals(place)
     columns = []

@@ -7,11 +7,12 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch_geometric.data import HeteroData, InMemoryDataset
+from torch_geometric.transforms import BaseTransform
 
 from pyg_mmea import __version__
 from pyg_mmea.data import handcrafted
@@ -28,7 +29,7 @@ from pyg_mmea.utils.io import atomic_write, cache_folder, fingerprint
 logger = logging.getLogger(__name__)
 
 Split = Literal["official", "random"]
-Transform = Callable[[HeteroData], HeteroData]
+Transform: TypeAlias = BaseTransform | Callable[[HeteroData], HeteroData]
 
 # Keys of a list of texts in the processed form.
 _LETTERS, _LENGTH = "utf-8", "length"

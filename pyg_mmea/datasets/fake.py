@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData, InMemoryDataset
+from torch_geometric.transforms import BaseTransform
 
 from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.split import split_anchors
@@ -56,7 +57,7 @@ class FakeMMKG(InMemoryDataset):
         val_ratio: float = 0.1,
         split_seed: int = 0,
         seed: int = 0,
-        transform: Callable[[HeteroData], HeteroData] | None = None,
+        transform: BaseTransform | Callable[[HeteroData], HeteroData] | None = None,
     ) -> None:
         super().__init__(None, transform)
         for name, value in (("noise", noise), ("missing", missing)):

@@ -379,3 +379,16 @@ def test_neighbours_and_search_reach_the_similarity(monkeypatch):
         Calibrator(num_neighbors=0)
     with pytest.raises(ValueError, match="'search' needs to be one of"):
         Calibrator(search="fast")
+
+
+def test_excluded_voters_have_no_say():
+    online, links = world()
+    calibrate = Calibrator(pool=PseudoLabelPool(min_votes=1), excluded_voters=["image", "momentum"])
+    for i in range(3):
+        views = moved(online, i), moved(online, 100 + i)
+        entries = calibrate.round(*views, links[:, :30], links[:, 30:130])
+        votes = [entry["votes"] for entry in entries[1:]]
+        if votes:
+            break
+    assert votes
+    assert all(set(vote) == {"structure"} for vote in votes)

@@ -172,3 +172,15 @@ def test_no_candidates(momentum, anybody):
     assert size == (0, 3 if momentum else 2)
     assert all(x.size() == size for x in votes[1:])
     assert votes.agrees.dtype == votes.abstains.dtype == torch.bool
+
+
+def test_excluded_voters_are_not_asked():
+    similarity = build(embeddings(), embeddings())
+    chosen = candidates(similarity)
+    everybody = collect_votes(similarity, chosen)
+    some = collect_votes(similarity, chosen, excluded=["momentum", "image"])
+    assert everybody.voters == ["structure", "image", "momentum"]
+    assert some.voters == ["structure"]
+    assert torch.equal(some.rank[:, 0], everybody.rank[:, 0])
+    with pytest.raises(ValueError, match=r"'excluded' needs to be among .* \(got 'name'\)"):
+        collect_votes(similarity, chosen, excluded=["name"])

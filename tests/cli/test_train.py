@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 import pyg_mmea
 from pyg_mmea.cli import main
+from pyg_mmea.cli.train import load_data
+from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner
+from pyg_mmea.typing import ANCHOR_EDGE
 
 MEASURES = {"hits@1", "hits@5", "hits@10", "mrr", "mr"}
 FIELDS = {
@@ -273,3 +277,15 @@ def test_of_two_processes_one_writes_and_prints(quick, tmp_path: Path) -> None:
     assert done.stderr.count("The run is in") == 1
     for name in ("config.yaml", "result.json", "aligner.pt", "metrics.csv", "log.txt"):
         assert (tmp_path / "run" / name).is_file(), name
+
+
+def test_seeds_from_what_looks_alike(tmp_path: Path) -> None:
+    transform = ["--data.transform", "PivotAnchors", "--data.transform.modality", "image"]
+    out = tmp_path / "run"
+    quick = ["--epochs", "2", "--calibration", "none", "--out", str(out)]
+    assert main(["train", "--data", "FakeMMKG", *transform, *quick]) == 0
+    data = load_data(out)
+    assert not torch.equal(data[ANCHOR_EDGE].train_mask, FakeMMKG()[0][ANCHOR_EDGE].train_mask)
+    result = json.loads((out / "result.json").read_text())
+    anchors = data[ANCHOR_EDGE]
+    assert result["num_seeds"] == int((anchors.train_mask | anchors.val_mask).sum())
