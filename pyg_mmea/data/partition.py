@@ -183,7 +183,8 @@ class PartitionedPair:
         """Joins parts to a mini-batch.
 
         Entities have new ids; those of the whole pair are in :obj:`n_id`. Features, masks, edges
-        and links are sliced, and lists of texts stay those of the whole pair.
+        and links are sliced. Lists, such as those of URIs and names, are left out: moving a batch
+        to a device would go through all of their texts.
 
         Args:
             parts (torch.Tensor): Which parts.
@@ -253,7 +254,7 @@ class PartitionedPair:
         store = self.data[side]
         columns: dict[str, Any] = {"num_nodes": n_id.numel(), "n_id": n_id}
         for key, value in store.items():
-            if key in columns:
+            if key in columns or isinstance(value, list):
                 continue
             if isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == store.num_nodes:
                 value = self._rows(store, side, key, n_id)

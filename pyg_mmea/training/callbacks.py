@@ -18,14 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 class CalibrationCallback(Callback):
-    """Runs a round of calibration every few epochs and records it.
+    """Runs a round of calibration at the switch and every few epochs after it, and records it.
 
     Args:
         calibrator (Calibrator): Gives the pseudo-labels.
         ledger (Ledger, optional): Where decisions are recorded; given to one process only.
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
         calibration_links (torch.Tensor): Links held back from training :math:`(2, C)`.
-        switch_epoch (int): Epoch after which the first round takes place.
         round_every (int): Epochs between two rounds.
     """
 
@@ -35,14 +34,12 @@ class CalibrationCallback(Callback):
         ledger: Ledger | None,
         train_links: Tensor,
         calibration_links: Tensor,
-        switch_epoch: int,
         round_every: int,
     ) -> None:
         self.calibrator = calibrator
         self.ledger = ledger
         self.train_links = train_links
         self.calibration_links = calibration_links
-        self.switch_epoch = switch_epoch
         self.round_every = round_every
         self._resumed_at: int | None = None
 
@@ -68,9 +65,9 @@ class CalibrationCallback(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Runs a round if one is due."""
         module = _checked(pl_module)
-        if module.goes_on:
+        if module.goes_on or module.switch_epoch is None:
             return
-        since = trainer.current_epoch + 1 - self.switch_epoch
+        since = trainer.current_epoch + 1 - module.switch_epoch
         if since < 0 or since % self.round_every:
             return
         entries = self.calibrator.round(

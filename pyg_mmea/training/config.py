@@ -29,7 +29,10 @@ class TrainingConfig:
         accumulate_grad_batches (int): Batches of each process whose mean gradient makes a step.
         momentum (float): Coefficient of the momentum encoder, updated after every step. The paper
             has 0.999 and many more steps.
-        switch_epoch (int): Epoch at which calibration and momentum contrast begin.
+        switch_epoch (int or str): Epoch at which calibration and momentum contrast begin.
+            :obj:`"auto"` is after the first look at the validation links at which their MRR has
+            risen by less than :obj:`switch_gain` since the last one.
+        switch_gain (float): The least relative gain that puts an automatic switch off.
         round_every (int): Epochs between two rounds of calibration.
         switch_lr_factor (float): Factor of the learning rate from the switch on.
         val_every (int): Epochs between two looks at the validation links.
@@ -74,7 +77,8 @@ class TrainingConfig:
     num_negatives: int = 2000
     accumulate_grad_batches: int = 1
     momentum: float = 0.98
-    switch_epoch: int = 15
+    switch_epoch: int | Literal["auto"] = 15
+    switch_gain: float = 0.02
     round_every: int = 5
     switch_lr_factor: float = 1.0
     val_every: int = 10
@@ -131,8 +135,12 @@ class TrainingConfig:
                 )
         if self.patience > 0 and self.selection == "last":
             raise ValueError("'patience' needs 'selection' to be 'validation' (got 'last')")
-        for name in ("patience", "switch_epoch", "csls_k"):
-            if getattr(self, name) < 0:
+        if isinstance(self.switch_epoch, str) and self.switch_epoch != "auto":
+            raise ValueError(
+                f"'switch_epoch' needs to be at least 0 or 'auto' (got '{self.switch_epoch}')"
+            )
+        for name in ("patience", "switch_epoch", "switch_gain", "csls_k"):
+            if getattr(self, name) != "auto" and getattr(self, name) < 0:
                 raise ValueError(f"'{name}' needs to be at least 0 (got {getattr(self, name)})")
 
     def num_mini_batches(self, num_entities: int) -> int:

@@ -62,6 +62,8 @@ class AlignmentModule(LightningModule):
         self.train_links = train_links
         self.epochs = epochs
         self.goes_on = False
+        self.switch_epoch = None if config.switch_epoch == "auto" else config.switch_epoch
+        self._last_mrr = 0.0
         self.view_weights: dict[str, float] = {}
         self.propagation = LinkPropagation(
             2 * model.spec.num_relations, config.propagation_channels
@@ -76,7 +78,7 @@ class AlignmentModule(LightningModule):
         """Whether calibration and momentum contrast have begun in an epoch."""
         if self.calibrator is None:
             return False
-        return self.goes_on or epoch >= self.config.switch_epoch
+        return self.goes_on or (self.switch_epoch is not None and epoch >= self.switch_epoch)
 
     def go_on_with(self, links: Tensor, epochs: int) -> None:
         """Prepares for some more epochs on more seeds, at the rate at which the schedule ended.
@@ -181,7 +183,11 @@ class AlignmentModule(LightningModule):
         )
         size = links.size(1)
         self.log("val/hits@1", hits_at_k(ranks, 1), prog_bar=True, batch_size=size)
-        self.log("val/mrr", mean_reciprocal_rank(ranks), batch_size=size)
+        mrr = mean_reciprocal_rank(ranks)
+        self.log("val/mrr", mrr, batch_size=size)
+        if self.switch_epoch is None and mrr < (1 + self.config.switch_gain) * self._last_mrr:
+            self.switch_epoch = self.current_epoch + 1
+        self._last_mrr = mrr
         for name, weight in self.view_weights.items():
             self.log(f"weight/{name}", weight, batch_size=size)
 
@@ -261,14 +267,16 @@ class AlignmentModule(LightningModule):
         return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the weights of the views and what calibration has learned."""
+        """Adds the weights of the views, the switch and what calibration has learned."""
         checkpoint["view_weights"] = self.view_weights
+        checkpoint["switch"] = self.switch_epoch, self._last_mrr
         if self.calibrator is not None:
             checkpoint["calibrator"] = self.calibrator.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the weights of the views and what calibration has learned."""
+        """Restores the weights of the views, the switch and what calibration has learned."""
         self.view_weights = checkpoint["view_weights"]
+        self.switch_epoch, self._last_mrr = checkpoint["switch"]
         if self.calibrator is not None:
             self.calibrator.load_state_dict(checkpoint["calibrator"])
 

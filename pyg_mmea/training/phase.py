@@ -67,7 +67,13 @@ def run_phase(
         config (TrainingConfig): The settings.
         ledger (Ledger, optional): Record of the calibration, in the first process only.
         quiet (bool): Show no progress.
+
+    Raises:
+        ValueError: If the switch is automatic and there is no validation link.
     """
+    waits = module.calibrator is not None and config.switch_epoch == "auto" and not module.goes_on
+    if waits and val_links.size(1) == 0:
+        raise ValueError("'switch_epoch' cannot be 'auto' where no link validates")
     checkpoints = folder / "checkpoints" / name
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
     selects = config.selection == "validation" and val_links.size(1) > 0
@@ -80,7 +86,6 @@ def run_phase(
                 ledger,
                 train_links,
                 val_links,
-                config.switch_epoch,
                 config.round_every,
             )
         )

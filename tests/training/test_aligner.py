@@ -357,6 +357,28 @@ def test_without_validation_links(pair: HeteroData) -> None:
     assert aligner.result["num_seeds"] == int(anchors.train_mask.sum())
 
 
+def test_the_switch_comes_when_validation_stalls(pair: HeteroData, tmp_path: Path) -> None:
+    # No gain is large enough, so the second look, after four epochs, is the first that can tell.
+    settings = {"switch_epoch": "auto", "switch_gain": 10.0, "val_every": 2, "epochs": 7}
+    _aligner(**settings).fit(pair, out=tmp_path / "run", quiet=True)
+    table = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    table = table[table["phase"] == "select"]
+    assert table["loss/momentum"].notna().tolist() == [epoch >= 4 for epoch in table["epoch"]]
+    rounds = [e for e in _decisions(tmp_path / "run") if e["decision"] == "round"]
+    assert rounds[0]["epoch"] == 3
+    never = _aligner(**{**settings, "switch_gain": 0.0, "val_every": 7})
+    never.fit(pair, out=tmp_path / "never", quiet=True)
+    assert not [e for e in _decisions(tmp_path / "never") if e["decision"] == "round"]
+
+
+def test_an_automatic_switch_needs_validation_links(pair: HeteroData) -> None:
+    data = pair.clone()
+    data[ANCHOR_EDGE].val_mask = torch.zeros_like(data[ANCHOR_EDGE].val_mask)
+    data[ANCHOR_EDGE].test_mask = ~data[ANCHOR_EDGE].train_mask
+    with pytest.raises(ValueError, match="'switch_epoch' cannot be 'auto'"):
+        _aligner(switch_epoch="auto").fit(data, quiet=True)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -365,6 +387,8 @@ def test_without_validation_links(pair: HeteroData) -> None:
         ("batch_size", 0),
         ("patience", -1),
         ("switch_epoch", -1),
+        ("switch_epoch", "soon"),
+        ("switch_gain", -0.1),
         ("batch_entities", 0),
         ("batch_entities", "some"),
         ("accumulate_grad_batches", 0),

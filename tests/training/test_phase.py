@@ -106,13 +106,13 @@ class _Nobody(Proposer):
 
 
 def test_rounds_take_place_when_they_are_due(pair: HeteroData, tmp_path: Path) -> None:
-    config = TrainingConfig(epochs=6)
+    config = TrainingConfig(epochs=6, switch_epoch=2)
     proposer = _Nobody()
     calibrator = Calibrator(proposer=proposer)
     module = _module(pair, config, calibrator)
     train, val = _links(pair, "train_mask"), _links(pair, "val_mask")
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    callback = CalibrationCallback(calibrator, ledger, train, val, switch_epoch=2, round_every=2)
+    callback = CalibrationCallback(calibrator, ledger, train, val, round_every=2)
     timer = Timer()
     table = MetricsTable(tmp_path / "metrics.csv", "only", timer)
     trainer = Trainer(
@@ -135,7 +135,7 @@ def test_rounds_take_place_when_they_are_due(pair: HeteroData, tmp_path: Path) -
 
 def test_other_modules_cannot_be_calibrated(pair: HeteroData) -> None:
     links = _links(pair, "train_mask")
-    callback = CalibrationCallback(Calibrator(), None, links, links, 0, 1)
+    callback = CalibrationCallback(Calibrator(), None, links, links, 1)
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     with pytest.raises(TypeError, match="needs an AlignmentModule"):
         callback.on_train_epoch_end(trainer, LinkDataModule)  # type: ignore[arg-type]
