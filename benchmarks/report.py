@@ -34,6 +34,11 @@ which at least one entity has a link that was hidden. Times are seconds of train
 CPU thread(s) a run on {machine}, with one other run beside it on two cores, so they are upper
 bounds; memory is peak resident memory of the process. Commits: {commits}.
 """
+RELIABILITY = """\
+![Precision over confidence]({plot})
+
+Reliability: candidates that can be judged in ten bins of equal size, by confidence; on the grey
+line, confidence is precision."""
 
 
 def load() -> dict[str, dict[str, list[dict]]]:
@@ -110,6 +115,34 @@ def alignment_table(runs_of: dict[str, list[dict]]) -> list[str]:
     return lines
 
 
+def draw_reliability(runs_of: dict[str, list[dict]], path: Path) -> bool:
+    """Precision over confidence, a panel a data set and a line a run; tells if there is any."""
+    import matplotlib.pyplot as plt
+
+    shown = {
+        d: [r["reliability"] for r in runs if "reliability" in r] for d, runs in runs_of.items()
+    }
+    shown = {data: curves for data, curves in shown.items() if curves}
+    if not shown:
+        return False
+    # The same text gives the same file: no date, no random ids.
+    with plt.rc_context({"svg.hashsalt": "pyg_mmea", "svg.fonttype": "none"}):
+        size = (2.6 * len(shown), 2.8)
+        figure, axes = plt.subplots(1, len(shown), figsize=size, sharey=True, squeeze=False)
+        for axis, (data, curves) in zip(axes[0], shown.items(), strict=True):
+            axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+            for curve in curves:
+                axis.plot(curve["confidence"], curve["precision"], marker="o", markersize=3)
+            axis.set(title=DATA[data], xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
+            axis.title.set_fontsize(9)
+        axes[0, 0].set_ylabel("precision on test links")
+        figure.tight_layout()
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+    return True
+
+
 def summary(results: dict[str, dict[str, list[dict]]]) -> str:
     """Hits@1 of the main settings, a row a data set."""
     lines = [
@@ -156,6 +189,9 @@ def main() -> None:
         runs_of = results[setting]
         lines += [f"## {setting}", "", *comment, "", *table(runs_of), ""]
         lines += [*alignment_table(runs_of), ""]
+        plot = HERE / "plots" / f"reliability_{setting}.svg"
+        if draw_reliability(runs_of, plot):
+            lines += [RELIABILITY.format(plot=plot.relative_to(HERE).as_posix()), ""]
         lines += ["```", *sorted(commands), "```", ""]
     (HERE / "README.md").write_text("\n".join(lines), encoding="utf-8")
     fill(HERE.parent / "README.md", summary(results))

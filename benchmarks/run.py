@@ -13,13 +13,20 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss
+from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.train import load_run
 from pyg_mmea.metrics import pseudo_label_precision
+from pyg_mmea.training import Aligner
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.pairs import judge
 
 HERE = Path(__file__).parent
 DATA = {
@@ -45,19 +52,39 @@ def command(setting: str, data: str, seed: int) -> list[str]:
     return ["train", "--config", str(config), *arguments, "--seed", str(seed)]
 
 
-def alignment(out: Path) -> dict[str, dict[str, float | int | None]]:
+def found_pairs(pairs: pd.DataFrame, data: HeteroData) -> torch.Tensor:
+    """Ids of the rows of an alignment :math:`(2, P)`."""
+    ids = [pd.Index(data[side].uri).get_indexer(pairs[side]) for side in SIDES]
+    return torch.tensor(np.stack(ids))
+
+
+def alignment(data: HeteroData, aligner: Aligner) -> dict[str, dict[str, float | int | None]]:
     """What the alignment of a run is worth, by the precision that was asked for."""
-    data, aligner = load_run(out)
-    anchors = data["source", "anchor", "target"]
+    anchors = data[ANCHOR_EDGE]
     hidden = anchors.edge_label_index[:, anchors.test_mask]
     measured = {}
     for target in PRECISIONS:
         pairs = aligner.predict(data, target)
-        found = pairs[pairs["origin"] == "predicted"]
-        ids = [pd.Index(data[side].uri).get_indexer(found[side]) for side in ("source", "target")]
-        worth = pseudo_label_precision(torch.tensor(np.stack(ids)), hidden)
+        found = found_pairs(pairs[pairs["origin"] == "predicted"], data)
+        worth = pseudo_label_precision(found, hidden)
         measured[str(target)] = {**worth, "coverage": worth["num_correct"] / hidden.size(1)}
     return measured
+
+
+def reliability(data: HeteroData, aligner: Aligner, num_bins: int = 10) -> dict[str, Any]:
+    """Precision by confidence, in bins of equally many candidates that can be judged."""
+    anchors = data[ANCHOR_EDGE]
+    pairs = aligner.predict(data)
+    pairs = pairs[pairs["origin"] == "predicted"]
+    hidden = anchors.edge_label_index[:, anchors.test_mask]
+    known, right = (x.numpy() for x in judge(found_pairs(pairs, data), hidden))
+    confidence, right = pairs["confidence"].to_numpy()[known], right[known]
+    precision, mean = calibration_curve(right, confidence, n_bins=num_bins, strategy="quantile")
+    return {
+        "confidence": mean.tolist(),
+        "precision": precision.tolist(),
+        "brier": float(brier_score_loss(right, confidence)),
+    }
 
 
 def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
@@ -74,7 +101,9 @@ def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
     subprocess.run(call, check=True)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     result["setting"] = setting
-    result["alignment"] = alignment(out)
+    pair, aligner = load_run(out)
+    result["alignment"] = alignment(pair, aligner)
+    result["reliability"] = reliability(pair, aligner)
     root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
     shown = [
         argument.replace(str(HERE), HERE.name).replace(root, "$PYG_MMEA_DATA")
