@@ -25,3 +25,4 @@ RELATION_EDGE: dict[str, EdgeType] = {
     "target": ("target", "relation", "target"),
 }
 ANCHOR_EDGE: EdgeType = ("source", "anchor", "target")
+SPLIT_MASKS = ("train_mask", "val_mask", "test_mask")

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     data = args.work / f"data_{args.num_entities}_{args.num_triples}"
     out = args.work / f"run_{args.num_entities}_{args.config.stem}"
     alignment = out / "links.csv"
-    phases: dict[str, dict[str, float]] = {}
+    phases: dict[str, dict[str, float] | None] = {"generate": None}  # None: was there before
     if not (data / "ref_ent_ids").exists():  # written last
         sizes = ["--num-entities", str(args.num_entities), "--num-triples", str(args.num_triples)]
         command = [sys.executable, str(HERE / "generate.py"), str(data), *sizes]
@@ -86,6 +86,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     root = ["--data", "AlignmentFolder", "--data.root", str(data)]
     images = ["--data.image_features", str(data / "image_features.npz")]
     options = ["--config", str(args.config), *root, *images, "--out", str(out), "--quiet"]
+    resumed = (out / "config.yaml").exists()
+    if resumed:
+        options.append("--resume")
     phases["train"] = timed([*program, "train", *options, *args.options], args.threads)
     precision = ["--target-precision", str(args.target_precision)]
     phases["align"] = timed(
@@ -95,6 +98,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "num_entities": args.num_entities,
         "num_triples": args.num_triples,
         "phases": phases,
+        "resumed": resumed,
         "target_precision": args.target_precision,
         "result": judge(out, alignment, args.sample),
         "config": args.config.read_text(encoding="utf-8"),

@@ -88,7 +88,7 @@ def plain(
     model.to(meter.device).edges = {k: v.to(meter.device) for k, v in model.edges.items()}
     objective = PCMEAObjective(model.out_channels).to(meter.device)
     parameters = [*model.parameters(), *objective.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=config.lr)
+    optimizer = torch.optim.AdamW(parameters, lr=config.lr, fused=True)
     num_batches = -(-links.size(1) // config.batch_size)
 
     def step(batch: Tensor) -> None:
@@ -172,7 +172,14 @@ def compare(
     }
     links = visible[ANCHOR_EDGE].edge_label_index.size(1)
     steps = -(-links // config.batch_size)
-    return {"data": data.dataset, "steps": steps, "epochs": stages, "dense_backward": dense}
+    return {
+        "data": data.dataset,
+        "links": links,
+        "steps": steps,
+        "channels": channels,
+        "epochs": stages,
+        "dense_backward": dense,
+    }
 
 
 def main() -> None:

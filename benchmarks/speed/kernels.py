@@ -41,8 +41,10 @@ class _Plain(MessagePassing):
         return value.view(-1, 1) * x_j
 
 
-def products(pattern: SparsePattern) -> dict[str, Product]:
-    """The same product by name of the way; each takes values and features."""
+def products(pattern: SparsePattern) -> tuple[dict[str, Product], dict[str, str]]:
+    """The same product by name of the way, each of which takes values and features; then why others
+    are left out."""
+    left_out: dict[str, str] = {}
     edge_index = torch.stack([pattern.col, pattern.row])
     num_rows = pattern.size[0]
     plain = _Plain()
@@ -60,19 +62,21 @@ def products(pattern: SparsePattern) -> dict[str, Product]:
     try:
         from torch_scatter import segment_csr
     except ImportError:
-        print("torch-scatter is not installed: left out")
+        left_out["gather, torch-scatter segment_csr"] = "torch-scatter is not installed"
     else:
         ways["gather, torch-scatter segment_csr"] = lambda value, x: segment_csr(
             value.view(-1, 1) * x.index_select(0, pattern.col), pattern.crow, reduce="sum"
         )
-    compiled = torch.compile(index_add)
+    compiled, device = torch.compile(index_add), pattern.row.device
+    name = "gather, index_add by torch.compile"
     try:
-        compiled(torch.rand(pattern.num_entries), torch.rand(pattern.size[1], 4))
+        size = pattern.size[1], 4
+        compiled(torch.rand(pattern.num_entries, device=device), torch.rand(size, device=device))
     except Exception as error:  # whatever a missing or broken compiler raises
-        print(f"torch.compile does not work here ({type(error).__name__}): left out")
+        left_out[name] = f"torch.compile does not work here ({type(error).__name__})"
     else:
-        ways["gather, index_add by torch.compile"] = compiled
-    return ways
+        ways[name] = compiled
+    return ways, left_out
 
 
 def _csr(pattern: SparsePattern, value: Tensor) -> Tensor:
@@ -85,9 +89,10 @@ def once(way: Product, value: Tensor, x: Tensor) -> tuple[Tensor, tuple[Tensor, 
     return out, torch.autograd.grad(out.square().sum(), (value, x))
 
 
-def compare(pattern: SparsePattern, channels: int, repeats: int, device: str) -> dict[str, dict]:
+def compare(
+    pattern: SparsePattern, ways: dict[str, Product], channels: int, repeats: int, device: str
+) -> dict[str, dict]:
     """Median milliseconds of each way, forward alone and with the backward pass, interleaved."""
-    ways = products(pattern)
     torch.manual_seed(0)
     value = torch.rand(pattern.num_entries, dtype=torch.double, device=device, requires_grad=True)
     x = torch.randn(
@@ -141,11 +146,13 @@ def main() -> None:
     edge_index, edge_type = bidirectional(store.edge_index, store.edge_type, num_relations)
     edges = edge_index.to(device), edge_type.to(device)
     pattern = message_graph(*edges, num_nodes, 2 * num_relations).neighbors
+    ways, left_out = products(pattern)
     result = {
+        "left_out": left_out,
         "num_nodes": num_nodes,
         "num_edges": pattern.num_entries,
         "milliseconds": {
-            channels: compare(pattern, channels, args.repeats, args.device)
+            channels: compare(pattern, ways, channels, args.repeats, args.device)
             for channels in args.channels
         },
         "environment": environment(device),

@@ -66,10 +66,11 @@ bandwidth (STREAM triad) plus the operations of dense products at the measured r
 matrix products. `benchmarks/speed/bounds.py` says what is counted; everything else counts as free.
 """
 COMPARE_INTRO = """\
-One supervised epoch ({steps} steps of forward, backward and optimiser) on {data} with the structure
-encoder of the paper: 300 dimensions, 2 layers, 2 heads, the same loss. All run in turns in one
-process; ours go through the Lightning trainer that `pyg-mmea train` uses, PyG's through a plain
-loop. A test checks that both diagonal layers give the same outputs and gradients.
+One supervised epoch over {links:,} links in {steps} step(s) of forward, backward and optimiser on
+{data} with the structure encoder of the paper: {channels} dimensions, 2 layers, 2 heads, the same
+loss and optimiser; time of warm epochs, memory of cold ones. All run in turns in one process; ours
+go through the Lightning trainer that `pyg-mmea train` uses, PyG's through a plain loop. A test
+checks that both diagonal layers give the same outputs and gradients.
 """
 KERNEL_INTRO = """\
 `A X` with one learned weight an edge, on the source graph of DBP15K zh_en with inverse edges
@@ -191,7 +192,7 @@ def compare_section(result: dict[str, Any]) -> list[str]:
     return [
         "## Beside plain PyG",
         "",
-        COMPARE_INTRO.format(steps=result["steps"], data=result["data"]),
+        COMPARE_INTRO.format(**result),
         *lines,
         "",
         DENSE.format(
@@ -223,6 +224,7 @@ def kernel_section(result: dict[str, Any]) -> list[str]:
         KERNEL_INTRO.format(**result),
         *lines,
         "",
+        *(f"Left out: {name}, as {why}." for name, why in result["left_out"].items()),
         f"{env['cpu']}, {env['threads']} thread(s), commit {str(env['git'])[:10]}:",
         "",
         "```",
@@ -268,6 +270,7 @@ def scale_section(results: list[dict[str, Any]]) -> list[str]:
         phases = "; ".join(
             f"{name} {number(phase['seconds'])} ({number(phase['peak_rss_mb'])})"
             for name, phase in each["phases"].items()
+            if phase is not None
         )
         result = each["result"]
         sizes = f"2 x {each['num_entities']:,}", f"2 x {each['num_triples']:,}"

@@ -4,6 +4,7 @@ python benchmarks/speed/stages.py FOLDER OUT.json
 """
 
 import argparse
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def mini_batch(data: HeteroData, num_entities: int, meter: Meter) -> HeteroData:
     num_parts = max(data["source"].num_nodes // num_entities, 1)
     links = data[ANCHOR_EDGE].edge_label_index
     with meter("partition"):
-        pair = PartitionedPair(data.cpu(), partition_pair(data, links, num_parts))
+        pair = PartitionedPair(copy.copy(data).cpu(), partition_pair(data, links, num_parts))
     with meter("slice"):
         batch = pair.batch(torch.tensor([0]))
     return batch.to(meter.device)

@@ -79,7 +79,7 @@ class SparseSimilarity:
         local = sharded_nearest_pairs(rows[0], rows[1], k, search=search)
         del rows
         pairs = torch.stack([free_s[local[0]], free_t[local[1]]])
-        present = [_norms(x) > 0 for x in voters["joint"]]
+        present = [x.any(dim=1) for x in voters["joint"]]
         pairs = pairs[:, present[0][pairs[0]] & present[1][pairs[1]]]
         if excluded is not None:
             pairs = pairs[:, ~contains(excluded.to(pairs.device), pairs)]
@@ -88,8 +88,9 @@ class SparseSimilarity:
         cosine = {}
         for name, (x_s, x_t) in voters.items():
             # By the norms of rows instead of rows of length one, which would be a copy.
-            scale = _norms(x_s)[pairs[0]] * _norms(x_t)[pairs[1]]
-            cosine[name] = sddmm(pattern, x_s, x_t) / scale.masked_fill_(scale == 0, torch.nan)
+            scale = _norms(name, x_s)[pairs[0]] * _norms(name, x_t)[pairs[1]]
+            dots = sddmm(pattern, x_s, x_t)
+            cosine[name] = dots / scale.masked_fill_(scale == 0, torch.nan).to(dots.dtype)
         return cls(pairs, cosine)
 
     @property
@@ -159,6 +160,9 @@ def _renumber(ids: Tensor) -> Tensor:
     return ((ids.bincount() > 0).cumsum(0) - 1)[ids]
 
 
-def _norms(x: Tensor) -> Tensor:
-    dtype = torch.promote_types(x.dtype, torch.float32)  # half precision may overflow
-    return torch.linalg.vector_norm(x, dim=1, dtype=dtype)
+def _norms(name: str, x: Tensor) -> Tensor:
+    # In double precision, where squares neither over- nor underflow.
+    norms = torch.linalg.vector_norm(x, dim=1, dtype=torch.double)
+    if not bool(norms.isfinite().all()):
+        raise ValueError(f"embeddings of '{name}' need to be finite (got NaN or infinity)")
+    return norms

@@ -12,9 +12,9 @@ from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 
 from pyg_mmea.data.alignment_data import AlignmentData
-from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, SPLIT_MASKS
 
-_MASKS = ("train_mask", "val_mask", "test_mask")
+_MAX_LEAN = 0.3  # of the difference of the shares of both graphs in a part
 
 
 def partition_pair(data: HeteroData, links: Tensor, num_parts: int) -> dict[str, Tensor]:
@@ -24,9 +24,11 @@ def partition_pair(data: HeteroData, links: Tensor, num_parts: int) -> dict[str,
     Both graphs together, with linked entities as one node, are partitioned by METIS, as in
     `"LargeEA: Aligning Entities for Large-scale Knowledge Graphs"
     <https://arxiv.org/abs/2108.05211>`_ and `"ClusterEA: Scalable Entity Alignment with Stochastic
-    Training and Normalized Mini-batch Similarities" <https://arxiv.org/abs/2205.10312>`_. Entities
-    that no edge connects to others fill up the parts that have the fewest of their side. The same
-    arguments give the same parts.
+    Training and Normalized Mini-batch Similarities" <https://arxiv.org/abs/2205.10312>`_. Where
+    links are so few that parts would be of one graph or the other, there are twice as many at
+    first, and the most one-sided ones of both kinds are joined. Entities that no edge connects to
+    others fill up the parts that have the fewest of their side. The same arguments give the same
+    parts.
 
     Args:
         data (HeteroData): The pair.
@@ -38,11 +40,14 @@ def partition_pair(data: HeteroData, links: Tensor, num_parts: int) -> dict[str,
 
     Raises:
         ImportError: If pymetis is not installed.
-        ValueError: If :obj:`num_parts` is below 1.
+        ValueError: If :obj:`num_parts` is below 1 or above the entities of the smaller graph.
     """
-    if num_parts < 1:
-        raise ValueError(f"'num_parts' needs to be at least 1 (got {num_parts})")
     sizes = [data[side].num_nodes for side in SIDES]
+    if not 1 <= num_parts <= max(min(sizes), 1):
+        raise ValueError(
+            f"'num_parts' needs to be in [1, {max(min(sizes), 1)}], the entities of the smaller "
+            f"graph (got {num_parts})"
+        )
     if num_parts == 1:
         return {
             side: torch.zeros(n, dtype=torch.long) for side, n in zip(SIDES, sizes, strict=True)
@@ -51,13 +56,42 @@ def partition_pair(data: HeteroData, links: Tensor, num_parts: int) -> dict[str,
     graph = _union(data, node, num_nodes)
     weight = np.bincount(node, minlength=num_nodes)
     connected = np.diff(graph.indptr) > 0
+    place = connected.cumsum() - 1
+    own = node[: sizes[0]], node[sizes[0] :]
+    tied = [place[nodes[connected[nodes]]] for nodes in own]
     part = np.full(num_nodes, -1)
-    part[connected] = _metis(graph[connected][:, connected], weight[connected], num_parts)
-    for own in (node[: sizes[0]], node[sizes[0] :]):
-        loose = np.unique(own[part[own] < 0])
-        part[loose] = _fill(part[own], loose.size, num_parts)
+    part[connected] = _connected_parts(
+        graph[connected][:, connected], weight[connected], tied, num_parts
+    )
+    for nodes in own:
+        loose = np.unique(nodes[part[nodes] < 0])
+        part[loose] = _fill(part[nodes], loose.size, num_parts)
     parts = torch.from_numpy(part[node]).split(sizes)
     return dict(zip(SIDES, parts, strict=True))
+
+
+def _connected_parts(
+    graph: csr_array, weight: np.ndarray, own: list[np.ndarray], num_parts: int
+) -> np.ndarray:
+    """Returns parts of the nodes, given the node of each source and of each target entity."""
+    part = _metis(graph, weight, num_parts)
+    if not _one_sided(*(np.bincount(part[nodes], minlength=num_parts) for nodes in own)):
+        return part
+    # Few links hardly tie the graphs together: twice the parts, and opposite ones joined.
+    double = 2 * num_parts
+    part = _metis(graph, weight, double)
+    count_s, count_t = (np.bincount(part[nodes], minlength=double) for nodes in own)
+    joined = np.empty(double, dtype=part.dtype)
+    place = np.arange(double)
+    joined[np.argsort(count_s - count_t, kind="stable")] = np.minimum(place, place[::-1])
+    return joined[part]
+
+
+def _one_sided(count_s: np.ndarray, count_t: np.ndarray) -> bool:
+    """Tells if half of the parts have much more of one graph than the graphs themselves have."""
+    share_s, share_t = (count / max(count.sum(), 1) for count in (count_s, count_t))
+    lean = np.abs(share_s - share_t) / np.maximum(share_s + share_t, 1e-12)
+    return bool(np.median(lean) > _MAX_LEAN)
 
 
 def _contract(links: np.ndarray, sizes: list[int]) -> tuple[np.ndarray, int]:
@@ -207,7 +241,7 @@ class PartitionedPair:
         kept = self._anchors.of(chosen)
         ends, inside = self._local(SIDES, anchors.edge_label_index[:, kept], starts)
         batch[ANCHOR_EDGE].edge_label_index = ends[:, inside]
-        for name in _MASKS:
+        for name in SPLIT_MASKS:
             batch[ANCHOR_EDGE][name] = anchors[name][kept[inside]]
         return batch
 

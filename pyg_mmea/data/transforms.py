@@ -6,9 +6,7 @@ from typing import Literal
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES, Modality
-
-_MASKS = ("train_mask", "val_mask", "test_mask")
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES, SPLIT_MASKS, Modality
 
 
 class HideAnchors(BaseTransform):
@@ -35,7 +33,7 @@ class HideAnchors(BaseTransform):
         if self.keep == "train+val":
             kept = kept | anchors.val_mask
         hidden = {"edge_label_index": anchors.edge_label_index[:, kept]}
-        hidden.update({key: anchors[key][kept] for key in _MASKS})
+        hidden.update({key: anchors[key][kept] for key in SPLIT_MASKS})
         for key in list(anchors.keys()):
             del anchors[key]
         anchors.update(hidden)

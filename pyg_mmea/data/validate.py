@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, EdgeType
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, SPLIT_MASKS, EdgeType
 
 _ROWS_AT_ONCE = 1 << 16
-_MASKS = ("train_mask", "val_mask", "test_mask")
 
 
 def _fail(store: str | EdgeType, key: str, rule: str) -> None:
@@ -123,7 +122,7 @@ def _check_anchors(data: HeteroData) -> None:
     if torch.unique(links[0] * sizes[1] + links[1]).numel() != links.size(1):
         _fail(ANCHOR_EDGE, "edge_label_index", "holds a link twice")
     count = torch.zeros(links.size(1), dtype=torch.long, device=links.device)
-    for key in _MASKS:
+    for key in SPLIT_MASKS:
         count += _check_tensor(data, ANCHOR_EDGE, key, torch.bool, (links.size(1),))
     if bool((count > 1).any()):
         _fail(ANCHOR_EDGE, "train_mask", "the three masks need to be disjoint")

@@ -148,6 +148,7 @@ class PCMEAObjective(torch.nn.Module):
             return {}
         rows = {name: _rows(out, name, links) for name in [*self.modalities, "joint"]}
         whole = BatchSimilarity(*rows["joint"])
+        targets: dict[BatchSimilarity, list[Tensor]] = {}  # most modalities share that of the whole
         contrast: dict[str, Tensor] = {}
         kl: dict[str, Tensor] = {}
         for name, (x_s, x_t) in rows.items():
@@ -164,8 +165,9 @@ class PCMEAObjective(torch.nn.Module):
             if self.contrast_weight > 0:
                 contrast[name] = self.contrast.of(similarity, share, *index)
             if self.kl_weight > 0 and name != "joint":
-                target = self.kl.log_distributions(joint.detached())
-                kl[name] = self.kl.of(similarity, target, share)
+                if joint not in targets:
+                    targets[joint] = self.kl.log_distributions(joint.detached())
+                kl[name] = self.kl.of(similarity, targets[joint], share)
         terms = {}
         if contrast:
             terms["contrast"] = self.contrast_weight * self.contrast_balance(contrast)

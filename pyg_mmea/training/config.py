@@ -59,11 +59,10 @@ class TrainingConfig:
         checkpoint_every (int): Epochs between two checkpoints to resume from.
         accelerator (str): Passed to Lightning; :obj:`"auto"` is a CUDA device if there is one, else
             the CPU.
-        devices (int): Processes to train with, each on a device of its own; needs a folder for the
-            run. Each step takes :obj:`devices` times :obj:`accumulate_grad_batches` batches, and
-            gives the same weights however these are shared out, up to float noise.
-        strategy (str): Passed to Lightning; :obj:`"auto"` is distributed data parallel where there
-            is more than one device.
+        devices (int): Processes to train with by distributed data parallel, each on a device of its
+            own; needs a folder for the run. Each step takes :obj:`devices` times
+            :obj:`accumulate_grad_batches` batches, and gives the same weights however these are
+            shared out, up to float noise: two devices make half as many steps an epoch as one.
         precision (str): Passed to Lightning, such as :obj:`"bf16-mixed"`.
         tensorboard (bool): Log to TensorBoard, too.
     """
@@ -96,7 +95,6 @@ class TrainingConfig:
     checkpoint_every: int = 5
     accelerator: str = "auto"
     devices: int = 1
-    strategy: str = "auto"
     precision: str = "32-true"
     tensorboard: bool = False
 

@@ -165,6 +165,11 @@ def _num_batches(num_links: list[int], batch_size: int, per_step: int) -> list[i
     num = [-(-n // batch_size) for n in num_links]
     while sum(num) % per_step:
         largest = max(range(len(num)), key=lambda g: num_links[g] / max(num[g], 1))
+        if num[largest] >= num_links[largest]:
+            raise ValueError(
+                f"'devices' times 'accumulate_grad_batches' needs to be smaller: {sum(num_links)} "
+                f"links in {len(num_links)} mini-batch(es) make no multiple of {per_step} batches"
+            )
         num[largest] += 1
     return num
 

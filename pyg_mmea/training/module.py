@@ -1,5 +1,6 @@
 """The training step."""
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any, cast
@@ -58,7 +59,7 @@ class AlignmentModule(LightningModule):
         self.config = config
         self.seed = seed
         self.calibrator = calibrator
-        self.pair = data
+        self.given = self.pair = data
         self.train_links = train_links
         self.epochs = epochs
         self.goes_on = False
@@ -90,8 +91,8 @@ class AlignmentModule(LightningModule):
         self.train_links, self.epochs, self.goes_on = links, epochs, True
 
     def setup(self, stage: str) -> None:
-        """Moves the pair to the device once, for all steps."""
-        self.pair = self.pair.to(self.device)
+        """Copies the pair to the device once, for all steps; :obj:`given` stays where it is."""
+        self.pair = copy.copy(self.given).to(self.device)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with a falling rate; learned loss weights do not decay."""

@@ -1,6 +1,5 @@
 """One training from start to end, by Lightning."""
 
-import copy
 import logging
 import sys
 import time
@@ -14,7 +13,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from pyg_mmea.calibration import Ledger
@@ -101,7 +100,7 @@ def run_phase(
         module.calibrator,
         config.batch_size,
         module.seed,
-        copy.copy(module.pair),  # stays on the CPU while that of the module moves
+        module.given,
         module.num_mini_batches,
         config.accumulate_grad_batches,
     )
@@ -120,7 +119,8 @@ def run_phase(
         trainer = Trainer(
             accelerator=_accelerator(config.accelerator),
             devices=config.devices,
-            strategy=_strategy(config),
+            # A modality that no link of a batch has gets no gradient in that process.
+            strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
             use_distributed_sampler=False,  # each process takes its own batches
             accumulate_grad_batches=config.accumulate_grad_batches,
             precision=config.precision,  # type: ignore[arg-type]
@@ -152,13 +152,6 @@ def run_phase(
         reached = state["epoch"] + 1
     module.eval()
     return PhaseResult(reached, "validation" if selects else "last", timer.time_elapsed("train"))
-
-
-def _strategy(config: TrainingConfig) -> str | Strategy:
-    if config.strategy != "auto" or config.devices == 1:
-        return config.strategy
-    # A modality that no link of a batch has gets no gradient in that process.
-    return DDPStrategy(find_unused_parameters=True)
 
 
 def _accelerator(name: str) -> str:

@@ -14,6 +14,8 @@ from pyg_mmea.utils.similarity import normalize, topk_similarity, unit_pair
 SEARCHES = ("exact", "faiss", "auto")
 EXACT_LIMIT = 50_000
 _PCA_ROWS = 4096  # rows of each side that principal components are found on
+_RECALL_ROWS = 200  # rows on which the recall of an approximate search is measured
+_LOW_RECALL = 0.9  # below, a warning
 _PROJECTED_ROWS = 1 << 16  # rows that are projected at once
 _log = logging.getLogger(__name__)
 
@@ -42,9 +44,10 @@ def nearest_pairs(
             approximate. (default: :obj:`None`)
         chunk_size (int, optional): Rows compared at once by the exact search; the memory needed is
             this many rows of scores. (default: :obj:`1024`)
-        search (str, optional): :obj:`"exact"` compares all with all; :obj:`"faiss"` finds most
-            neighbours in nearly linear time, on the CPU, and needs the extra ``faiss``, see
-            :func:`search_recall`; :obj:`"auto"` is exact up to :obj:`EXACT_LIMIT` (50,000)
+        search (str, optional): :obj:`"exact"` compares all with all; :obj:`"faiss"` works in nearly
+            linear time, on the CPU, and needs the extra ``faiss``. How many neighbours it finds
+            depends on how clustered they are: its recall on a sample is logged, with a warning
+            where it is low, see also :func:`search_recall`; :obj:`"auto"` is exact up to :obj:`EXACT_LIMIT` (50,000)
             entities on the larger side, and takes FAISS above that where it is installed.
             (default: :obj:`"exact"`)
         seed (int, optional): Of the approximate search. (default: :obj:`0`)
@@ -130,9 +133,25 @@ def search_recall(
     order = torch.randperm(x_s.size(0), generator=torch.Generator().manual_seed(seed))
     sample = unit_s[order[:num_rows].to(unit_s.device)]
     approximate = _resolve(search, max(x_s.size(0), x_t.size(0))) == "faiss"
-    exact = topk_similarity(sample, unit_t, k)[1]
-    found = faiss_neighbours(sample, unit_t, k, seed) if approximate else exact
+    if not approximate:
+        return 1.0
+    return _recall(sample, unit_t, faiss_neighbours(sample, unit_t, k, seed))
+
+
+def _recall(rows: Tensor, candidates: Tensor, found: Tensor) -> float:
+    """Which part of the exact nearest candidates of some rows was found."""
+    exact = topk_similarity(rows, candidates, found.size(1))[1]
     return float((found[:, :, None] == exact[:, None, :]).any(dim=1).double().mean())
+
+
+def _tell_recall(x: Tensor, y: Tensor, found: Tensor, seed: int) -> None:
+    """Logs the recall of a search on a few of its rows."""
+    order = torch.randperm(x.size(0), generator=torch.Generator().manual_seed(seed))
+    rows = order[:_RECALL_ROWS].to(x.device)
+    recall = _recall(x[rows], y, found[rows])
+    level = logging.INFO if recall >= _LOW_RECALL else logging.WARNING
+    text = "the approximate search found %.1f%% of the %d nearest of %d entities looked at"
+    _log.log(level, text, 100 * recall, found.size(1), rows.numel())
 
 
 def _nearest_pairs(
@@ -166,6 +185,7 @@ def _nearest_pairs(
             found = torch.empty(0, size, dtype=torch.long, device=x.device)
         elif search == "faiss":
             found = faiss_neighbours(part, y, size, seed)
+            _tell_recall(part, y, found, seed)
         else:
             found = topk_similarity(part, y, size, chunk_size)[1]
         near.append(found if num_shards == 1 else _gather(found, bounds, x.size(0)))

@@ -49,7 +49,9 @@ def results(tmp_path: Path) -> Path:
     epochs = {"pyg_gat": 8.0, "pyg_diag_gat": 6.0, "ours_gat": 2.0, "ours_default": 4.0}
     compared = {
         "data": "DBP15K/zh_en",
+        "links": 4050,
         "steps": 2,
+        "channels": 300,
         "epochs": {name: _stage(seconds) for name, seconds in epochs.items()},
         "dense_backward": {
             "points": [[1000, 0.1, 4.0]],
@@ -62,6 +64,7 @@ def results(tmp_path: Path) -> Path:
     _write(folder / "compare_cpu.json", compared)
     milliseconds = {"96": {"plain": {"forward": 2.0, "both": 6.0}, "CSR": {"forward": 1.0}}}
     kernels = {"num_nodes": 10, "num_edges": 20, "milliseconds": milliseconds}
+    kernels["left_out"] = {"scatter": "it is not installed"}
     _write(folder / "kernels_cpu.json", {**kernels, "environment": ENVIRONMENT})
     ranking = {
         "num_entities": 1000,
@@ -99,6 +102,7 @@ def test_page(results: Path, script: Script, tmp_path: Path) -> None:
     assert "| plain PyG `MessagePassing`, diagonal weights | 6 | 3.00 | 10 |" in page
     assert "160 s" in page
     assert "| plain | 2 | 6 |" in page
+    assert "Left out: scatter, as it is not installed." in page
     assert "| CSR | 1 | no gradient |" in page
     assert "1,000 links among 1,000 entities" in page
     assert "1.50 times the time of these" in page

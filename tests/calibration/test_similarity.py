@@ -188,3 +188,28 @@ def test_no_free_entities(sides):
     assert places.size() == (0,)
     for which, rival in similarity.rivals(places):
         assert which.size() == rival.size() == (0,)
+
+
+@pytest.mark.parametrize("name", ["image", "momentum"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_views_need_to_be_finite(name, value):
+    views = [
+        {side: {n: torch.randn(20, 4) for n in ("image", "joint")} for side in ("source", "target")}
+        for _ in range(2)
+    ]
+    broken = views[0]["target"]["image"] if name == "image" else views[1]["target"]["joint"]
+    broken[3, 1] = value
+    everybody = torch.arange(20)
+    with pytest.raises(ValueError, match=f"embeddings of '{name}' need to be finite"):
+        SparseSimilarity.build(*views, everybody, everybody)
+
+
+def test_small_embeddings_keep_their_pairs():
+    views = {side: {"joint": 1e-15 * torch.randn(20, 4)} for side in ("source", "target")}
+    everybody = torch.arange(20)
+    similarity = SparseSimilarity.build(views, None, everybody, everybody, k=3)
+    assert similarity.num_pairs >= 60
+    ends = zip(views.values(), similarity.pairs, strict=True)
+    x_s, x_t = (view["joint"][ids] for view, ids in ends)
+    expected = torch.cosine_similarity(1e15 * x_s, 1e15 * x_t)
+    assert torch.allclose(similarity.cosine["joint"], expected, atol=1e-5)

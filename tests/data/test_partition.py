@@ -90,7 +90,7 @@ def test_one_part_needs_no_pymetis(fake: AlignmentData, monkeypatch: pytest.Monk
 
 
 def test_wrong_arguments(fake: AlignmentData) -> None:
-    with pytest.raises(ValueError, match="'num_parts' needs to be at least 1"):
+    with pytest.raises(ValueError, match="'num_parts' needs to be in"):
         partition_pair(fake, seeds(fake), 0)
     part = random_parts(fake, 3)
     part["target"] = part["target"][1:]
@@ -190,3 +190,22 @@ def test_parts_may_be_empty() -> None:
     part = {"source": torch.tensor([0, 2, 2]), "target": torch.tensor([0, 0, 2])}
     batch = PartitionedPair(data, part).batch(torch.tensor([1, 2]))
     assert [batch[side].num_nodes for side in SIDES] == [2, 1]
+
+
+@pytest.mark.parametrize("num_links", [0, 1, 48])
+def test_parts_have_entities_of_both_graphs(num_links: int) -> None:
+    pytest.importorskip("pymetis")
+    data = communities(num=8, size=12)
+    links = torch.arange(num_links).repeat(2, 1)
+    part = partition_pair(data, links, num_parts=4)
+    count = torch.stack([torch.bincount(part[side], minlength=4) for side in SIDES])
+    assert count.sum(dim=0).tolist() == pytest.approx([48] * 4, abs=4)
+    assert count.min() >= 12
+
+
+@pytest.mark.parametrize("num_parts", [0, 31])
+def test_number_of_parts(num_parts: int) -> None:
+    data = communities(num=8, size=12)
+    data["target"].num_nodes = 30
+    with pytest.raises(ValueError, match=r"'num_parts' needs to be in \[1, 30\]"):
+        partition_pair(data, torch.empty(2, 0, dtype=torch.long), num_parts)

@@ -97,6 +97,9 @@ def test_batches_a_step_takes() -> None:
     assert _num_batches([10, 0, 21], 10, 1) == [1, 0, 3]
     assert _num_batches([10, 0, 21], 10, 3) == [2, 0, 4]
     assert _num_batches([1, 9], 10, 4) == [1, 3]
+    assert _num_batches([1, 2, 1], 10, 2) == [1, 2, 1]
+    with pytest.raises(ValueError, match="3 links in 3 mini-batch"):
+        _num_batches([1, 1, 1], 10, 2)
 
 
 def test_wrong_arguments(fake: AlignmentData) -> None:

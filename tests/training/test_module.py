@@ -123,3 +123,12 @@ def test_mini_batches_by_size() -> None:
     ):
         config = TrainingConfig(batch_entities=setting)
         assert config.num_mini_batches(entities) == expected
+
+
+def test_the_pair_that_was_given_stays_where_it_is(pair: HeteroData) -> None:
+    module = make(pair)
+    module.to("meta")
+    module.setup("fit")
+    assert module.pair[ANCHOR_EDGE].edge_label_index.device.type == "meta"
+    assert pair[ANCHOR_EDGE].edge_label_index.device.type == "cpu"
+    assert module.given is pair

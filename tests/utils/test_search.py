@@ -251,3 +251,14 @@ def test_each_process_searches_its_rows_alone(monkeypatch):
             torch.randn(10, 3), torch.randn(7, 3), 1, None, 2, "exact", 0, rank, 3
         )
     assert rows == [2, 2, 4, 2, 4, 3]
+
+
+@pytest.mark.parametrize(("low", "level"), [(0.0, "INFO"), (1.1, "WARNING")])
+def test_the_recall_of_an_approximate_search_is_logged(monkeypatch, caplog, low, level):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(search, "_LOW_RECALL", low)
+    x = torch.randn(300, 8)
+    with caplog.at_level(logging.INFO, logger="pyg_mmea"):
+        nearest_pairs(x, x, 5, search="faiss")
+    assert [record.levelname for record in caplog.records] == [level] * 2
+    assert "of the 5 nearest of 200 entities" in caplog.messages[0]
