@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pyg_mmea.utils.search import nearest_pairs
-from pyg_mmea.utils.similarity import csls_terms, unit_pair
+from pyg_mmea.utils.similarity import csls_terms, unit_csls_terms, unit_pair
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 from pyg_mmea.utils.topk import BothTopK, tiles
 
@@ -50,7 +50,7 @@ def mutual_nearest(x_s: Tensor, x_t: Tensor, csls_k: int = 10, chunk_size: int =
         ValueError: If the shapes do not fit or an argument is out of range.
     """
     unit_s, unit_t = unit_pair(x_s, x_t)
-    r_s, r_t = csls_terms(unit_s, unit_t, csls_k, chunk_size)
+    r_s, r_t = unit_csls_terms(unit_s, unit_t, csls_k, chunk_size)
     size = unit_s.size(0), unit_t.size(0)
     top = BothTopK(size, 2, unit_s)
     for tile in tiles((2 if csls_k > 0 else 1) * unit_s, unit_t, chunk_size):

@@ -47,8 +47,9 @@ def nearest_pairs(
         search (str, optional): :obj:`"exact"` compares all with all; :obj:`"faiss"` works in nearly
             linear time, on the CPU, and needs the extra ``faiss``. How many neighbours it finds
             depends on how clustered they are: its recall on a sample is logged, with a warning
-            where it is low, see also :func:`search_recall`; :obj:`"auto"` is exact up to :obj:`EXACT_LIMIT` (50,000)
-            entities on the larger side, and takes FAISS above that where it is installed.
+            where it is low, see also :func:`search_recall`; :obj:`"auto"` is exact up to
+            :obj:`EXACT_LIMIT` (50,000) entities on the larger side, and takes FAISS above that
+            where it is installed.
             (default: :obj:`"exact"`)
         seed (int, optional): Of the approximate search. (default: :obj:`0`)
 

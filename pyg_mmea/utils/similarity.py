@@ -127,7 +127,13 @@ def csls_terms(
     Raises:
         ValueError: If ``k`` is negative or the shapes do not fit.
     """
-    unit_s, unit_t = unit_pair(x_s, x_t)
+    return unit_csls_terms(*unit_pair(x_s, x_t), k, chunk_size)
+
+
+def unit_csls_terms(
+    unit_s: Tensor, unit_t: Tensor, k: int, chunk_size: int
+) -> tuple[Tensor, Tensor]:
+    """Computes :func:`csls_terms` of rows that :func:`unit_pair` returned."""
     terms = CSLSTerms(unit_s, unit_t, k)
     if k > 0:
         for tile in tiles(unit_s, unit_t, chunk_size):
