@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pyg_mmea.utils.search import nearest_pairs
-from pyg_mmea.utils.similarity import csls_terms, unit_csls_terms, unit_pair
+from pyg_mmea.utils.similarity import unit_csls_terms, unit_pair
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 from pyg_mmea.utils.topk import BothTopK, tiles
 
@@ -183,7 +183,7 @@ def hungarian(x_s: Tensor, x_t: Tensor, csls_k: int = 10, chunk_size: int = 1024
             f"(got {x_s.size(0)} and {x_t.size(0)}); use 'sinkhorn' instead"
         )
     unit_s, unit_t = unit_pair(x_s, x_t)
-    r_s, r_t = csls_terms(x_s, x_t, csls_k, chunk_size)
+    r_s, r_t = unit_csls_terms(unit_s, unit_t, csls_k, chunk_size)
     scores = (2 if csls_k > 0 else 1) * unit_s @ unit_t.t()
     scores.sub_(r_s[:, None]).sub_(r_t)
     rows, columns = linear_sum_assignment(scores.cpu().numpy(), maximize=True)
