@@ -118,6 +118,12 @@ def head(*cells: object) -> list[str]:
     return [row(*cells), row(*["---"] * len(cells))]
 
 
+def provenance(env: dict[str, Any]) -> list[str]:
+    """Where and how something was measured."""
+    where = f"{env['cpu']}, {env['threads']} thread(s), commit {str(env['git'])[:10]}:"
+    return [where, "", "```", env["command"], "```", ""]
+
+
 def stage_tables(results: list[dict[str, Any]]) -> list[str]:
     """Seconds, memory and ratios to the bounds; a row a stage, a column a size."""
     sizes = [each["num_entities"] for each in results]
@@ -201,12 +207,7 @@ def compare_section(result: dict[str, Any]) -> list[str]:
             seconds=dense["extrapolated_seconds_per_step"],
             gigabytes=dense["extrapolated_matrix_mb"] / 1024,
         ),
-        f"{env['cpu']}, {env['threads']} thread(s), commit {str(env['git'])[:10]}:",
-        "",
-        "```",
-        env["command"],
-        "```",
-        "",
+        *provenance(env),
     ]
 
 
@@ -225,12 +226,7 @@ def kernel_section(result: dict[str, Any]) -> list[str]:
         *lines,
         "",
         *(f"Left out: {name}, as {why}." for name, why in result["left_out"].items()),
-        f"{env['cpu']}, {env['threads']} thread(s), commit {str(env['git'])[:10]}:",
-        "",
-        "```",
-        env["command"],
-        "```",
-        "",
+        *provenance(env),
     ]
 
 
@@ -245,12 +241,7 @@ def ranking_section(result: dict[str, Any]) -> list[str]:
             bare=number(result["bare_pass_seconds"]),
             ratio=result["ratio_to_two_passes"],
         ),
-        f"{env['cpu']}, {env['threads']} thread(s), commit {str(env['git'])[:10]}:",
-        "",
-        "```",
-        env["command"],
-        "```",
-        "",
+        *provenance(env),
     ]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.utils.pairs import contains
-from pyg_mmea.utils.search import principal_rows, sharded_nearest_pairs
+from pyg_mmea.utils.search import nearest_pairs, principal_rows
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]
@@ -76,7 +76,7 @@ class SparseSimilarity:
             none = online["source"]["joint"].new_empty(0)
             return cls(free_s.new_empty(2, 0), dict.fromkeys(voters, none))
         rows = principal_rows(*voters["joint"], channels, *free)
-        local = sharded_nearest_pairs(rows[0], rows[1], k, search=search)
+        local = nearest_pairs(rows[0], rows[1], k, search=search, shared=True)
         del rows
         pairs = torch.stack([free_s[local[0]], free_t[local[1]]])
         present = [x.any(dim=1) for x in voters["joint"]]

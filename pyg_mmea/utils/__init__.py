@@ -10,7 +10,7 @@ from pyg_mmea.utils.matching import (
     mutual_nearest,
     sinkhorn_topk,
 )
-from pyg_mmea.utils.search import nearest_pairs, search_recall, sharded_nearest_pairs
+from pyg_mmea.utils.search import nearest_pairs, search_recall
 from pyg_mmea.utils.similarity import (
     cosine_blocks,
     csls_terms,
@@ -32,7 +32,6 @@ __all__ = [
     "nearest_pairs",
     "normalize",
     "search_recall",
-    "sharded_nearest_pairs",
     "sinkhorn_topk",
     "topk_similarity",
     "unit_rows",

@@ -28,12 +28,10 @@ def nearest_pairs(
     chunk_size: int = 1024,
     search: str = "exact",
     seed: int = 0,
+    shared: bool = False,
 ) -> Tensor:
     r"""Finds the ``k`` most similar targets (by cosine) of every source entity and the ``k`` most
     similar sources of every target.
-
-    Where a process group of :mod:`torch.distributed` is initialised, see
-    :func:`sharded_nearest_pairs`.
 
     Args:
         x_s (torch.Tensor): Source embeddings.
@@ -52,6 +50,10 @@ def nearest_pairs(
             where it is installed.
             (default: :obj:`"exact"`)
         seed (int, optional): Of the approximate search. (default: :obj:`0`)
+        shared (bool, optional): Share the rows out among the processes of the default group of
+            :mod:`torch.distributed`, if there is one. All of them need to call with the same
+            embeddings, on a device that the backend can send from, and all get the result that a
+            single process would. (default: :obj:`False`)
 
     Shapes:
         - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
@@ -63,42 +65,8 @@ def nearest_pairs(
             shapes do not fit.
         ImportError: If FAISS is asked for and not installed.
     """
-    return _nearest_pairs(x_s, x_t, k, channels, chunk_size, search, seed, 0, 1)
-
-
-def sharded_nearest_pairs(
-    x_s: Tensor,
-    x_t: Tensor,
-    k: int,
-    channels: int | None = None,
-    chunk_size: int = 1024,
-    search: str = "exact",
-    seed: int = 0,
-) -> Tensor:
-    """Does what :func:`nearest_pairs` does, with the rows shared out among the processes of the
-    default group of :mod:`torch.distributed`; without one it is that function.
-
-    All processes need to call it with the same embeddings, and all get the result that a single
-    process would. Embeddings have to be on a device that the backend of the group can send from.
-
-    Args:
-        x_s (torch.Tensor): See :func:`nearest_pairs`, as all other arguments.
-        x_t (torch.Tensor): Target embeddings.
-        k (int): Neighbours of each entity.
-        channels (int, optional): Principal components. (default: :obj:`None`)
-        chunk_size (int, optional): Rows compared at once. (default: :obj:`1024`)
-        search (str, optional): Kind of search. (default: :obj:`"exact"`)
-        seed (int, optional): Of the approximate search. (default: :obj:`0`)
-
-    Shapes:
-        - **input:** :math:`(N_s, D)`, :math:`(N_t, D)`
-        - **output:** :math:`(2, P)`
-
-    Raises:
-        ValueError: As :func:`nearest_pairs`.
-    """
-    alone = not (dist.is_available() and dist.is_initialized())
-    shard = (0, 1) if alone else (dist.get_rank(), dist.get_world_size())
+    shared = shared and dist.is_available() and dist.is_initialized()
+    shard = (dist.get_rank(), dist.get_world_size()) if shared else (0, 1)
     return _nearest_pairs(x_s, x_t, k, channels, chunk_size, search, seed, *shard)
 
 

@@ -9,7 +9,6 @@ from pyg_mmea.utils import (
     nearest_pairs,
     search,
     search_recall,
-    sharded_nearest_pairs,
 )
 
 CHUNKS = [1, 3, 7, 1000]
@@ -199,7 +198,7 @@ def test_without_faiss(monkeypatch, caplog):
 
 def test_bad_search():
     x = torch.randn(3, 2)
-    for call in (nearest_pairs, sharded_nearest_pairs, search_recall):
+    for call in (nearest_pairs, search_recall):
         with pytest.raises(ValueError, match="'search' needs to be one of"):
             call(x, x, 1, search="fast")
     for arguments in ({"k": 4}, {"k": 0}, {"num_rows": 0}):
@@ -208,7 +207,7 @@ def test_bad_search():
 
 
 def test_one_process_is_the_plain_function(embeddings):
-    assert torch.equal(sharded_nearest_pairs(*embeddings, 3), nearest_pairs(*embeddings, 3))
+    assert torch.equal(nearest_pairs(*embeddings, 3, shared=True), nearest_pairs(*embeddings, 3))
 
 
 def _search_in_group(rank, port, path):
@@ -217,7 +216,7 @@ def _search_in_group(rank, port, path):
         out = []
         for name, num in (("exact", 300), ("exact", 20), ("faiss", 300)):
             x_s, x_t = clusters(num)
-            out.append(sharded_nearest_pairs(x_s, x_t[:-3], 4, 8, 32, name))
+            out.append(nearest_pairs(x_s, x_t[:-3], 4, 8, 32, name, shared=True))
         torch.save(out, f"{path}/{rank}.pt")
     finally:
         dist.destroy_process_group()
