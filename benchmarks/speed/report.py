@@ -196,7 +196,7 @@ def compare_section(result: dict[str, Any]) -> list[str]:
     dense, env = result["dense_backward"], result["environment"]
     points = ", ".join(f"{number(t)} s at {n:,}" for n, t, _ in dense["points"])
     return [
-        "## Beside plain PyG",
+        f"## Beside plain PyG, {result['steps']} step(s) an epoch",
         "",
         COMPARE_INTRO.format(**result),
         *lines,
