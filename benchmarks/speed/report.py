@@ -313,7 +313,7 @@ def _save(figure: Any, path: Path) -> Path:
 def draw_stages(results: list[dict[str, Any]], path: Path) -> Path:
     """Seconds over entities in log-log scale."""
     figure, axes = _figure()
-    styles = ("o-", "s--")
+    styles = ("o-", "s--", "^:")  # each with the ten colours that there are
     names = [name for name in STAGES if any(name in each["stages"] for each in results)]
     for i, name in enumerate(names):
         points = [
