@@ -63,7 +63,7 @@ def main() -> None:
         "environment": environment(device),
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / f"ranking_{args.device}.json"
+    path = args.out / f"ranking_{args.device}_{args.threads}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"{stage['seconds']:.1f} s, a bare pass {one_pass:.1f} s, {stage['peak_mb']:.0f} MB")
 
