@@ -17,7 +17,7 @@ from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import HideAnchors, sample_links, validate
 from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment
-from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
+from pyg_mmea.nn.models import PCMEA, AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.outcome import alignment_table, summarize
@@ -149,8 +149,9 @@ class Aligner:
         val = None
         if seeds.val.size(1) > 0:
             module.weigh(seeds.val)
-            val = _measure(module, seeds.val, self.training)
         voters = module.voters()
+        if seeds.val.size(1) > 0:
+            val = _measure(self._final(voters), seeds.val, self.training)
         candidates, votes = self.calibrator.examine(*voters, seeds.train.to(module.device))
         self.calibrator.confidence.fit(candidates, votes, seeds.val.to(module.device))
         again = None
@@ -160,7 +161,7 @@ class Aligner:
             voters = module.voters()
         # Validation links are known to whoever asks for the alignment, so they are not proposed.
         candidates, votes = self.calibrator.examine(*voters, seeds.all.to(module.device))
-        final = voters[0] if self.training.encoder == "online" else voters[1]
+        final = self._final(voters)
         self._state = {
             "embeddings": {side: out["joint"].cpu() for side, out in final.items()},
             "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
@@ -219,6 +220,9 @@ class Aligner:
         return AlignmentModule(
             model, objective, data, links, self.training, self.seed, epochs, calibrator
         )
+
+    def _final(self, voters: tuple[Embeddings, Embeddings]) -> Embeddings:
+        return voters[0] if self.training.encoder == "online" else voters[1]
 
     def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
         has_links = bool(data[ANCHOR_EDGE].test_mask.any())
@@ -349,7 +353,7 @@ def _fingerprint(data: HeteroData) -> str:
     return fingerprint(*(data[side].uri for side in SIDES))
 
 
-def _measure(module: AlignmentModule, links: Tensor, config: TrainingConfig) -> dict[str, Any]:
-    z_s, z_t = (out["joint"] for out in module.embed().values())
+def _measure(final: Embeddings, links: Tensor, config: TrainingConfig) -> dict[str, Any]:
+    z_s, z_t = (out["joint"] for out in final.values())
     links = sample_links(links, config.val_links)
     return evaluate_alignment(z_s, z_t, links, csls_k=config.csls_k)

@@ -219,11 +219,6 @@ class AlignmentModule(LightningModule):
         """
         return _merged(self._modalities(self.config.encoder), self._untrained())
 
-    def embed(self) -> Embeddings:
-        """Returns :meth:`views` with a joint embedding that weighs them by
-        :obj:`view_weights`, equally where nothing was learned."""
-        return self._with_joint(self.views())
-
     def voters(self) -> tuple[Embeddings, Embeddings]:
         """Returns what calibration asks: all views of the online encoder with their joint
         embedding, and the joint embedding of the momentum encoder."""

@@ -109,7 +109,7 @@ def test_voters_are_those_of_the_whole_model(pair: HeteroData) -> None:
     assert set(momentum["source"]) == {"joint"}
     copied = copy.deepcopy(module)
     copied.model.load_state_dict(module.momentum.module.state_dict())
-    assert torch.equal(copied.embed()["source"]["joint"], momentum["source"]["joint"])
+    assert torch.equal(copied.voters()[0]["source"]["joint"], momentum["source"]["joint"])
 
 
 def test_mini_batches_by_size() -> None:
