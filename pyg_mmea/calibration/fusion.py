@@ -77,7 +77,7 @@ def fit_view_weights(
         ],
         dim=-1,
     )  # [2 C, 1 + negatives, M], the counterpart first
-    theta = torch.zeros(len(names), device=scores.device, requires_grad=True)
+    theta = torch.zeros_like(scores[0, 0], requires_grad=True)
     optimizer = torch.optim.LBFGS([theta], max_iter=num_iters, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -137,6 +137,8 @@ class Aligner:
         seeds = Seeds.read(data, ledger)
         record = ledger if first else None
         visible = HideAnchors("train")(data)
+        if self.training.precision == "64-true":  # Lightning casts the weights alone
+            visible = visible.apply(lambda x: x.double() if x.is_floating_point() else x)
         self.calibrator.reset()
         self.calibrator.rejected = seeds.rejected
 

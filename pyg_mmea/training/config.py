@@ -63,7 +63,8 @@ class TrainingConfig:
             own; needs a folder for the run. Each step takes :obj:`devices` times
             :obj:`accumulate_grad_batches` batches, and gives the same weights however these are
             shared out, up to float noise: two devices make half as many steps an epoch as one.
-        precision (str): Passed to Lightning, such as :obj:`"bf16-mixed"`.
+        precision (str): Passed to Lightning: :obj:`"32-true"`, :obj:`"16-mixed"`,
+            :obj:`"bf16-mixed"`, or :obj:`"64-true"`, which trains in double precision.
         tensorboard (bool): Log to TensorBoard, too.
     """
 
@@ -95,7 +96,7 @@ class TrainingConfig:
     checkpoint_every: int = 5
     accelerator: str = "auto"
     devices: int = 1
-    precision: str = "32-true"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -126,6 +127,7 @@ class TrainingConfig:
         for name, choices in (
             ("selection", ("last", "validation")),
             ("encoder", ("online", "momentum")),
+            ("precision", ("32-true", "16-mixed", "bf16-mixed", "64-true")),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(

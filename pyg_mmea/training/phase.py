@@ -123,7 +123,7 @@ def run_phase(
             strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
             use_distributed_sampler=False,  # each process takes its own batches
             accumulate_grad_batches=config.accumulate_grad_batches,
-            precision=config.precision,  # type: ignore[arg-type]
+            precision=config.precision,
             max_epochs=module.epochs,
             callbacks=callbacks,
             logger=TensorBoardLogger(folder, name="", version="") if config.tensorboard else False,

@@ -396,6 +396,7 @@ def test_an_automatic_switch_needs_validation_links(pair: HeteroData) -> None:
         ("val_links", 0),
         ("test_links", 0),
         ("csls_k", -1),
+        ("precision", "16-true"),
     ],
 )
 def test_settings_out_of_range(field: str, value: int) -> None:
@@ -425,6 +426,7 @@ def test_two_processes_give_what_one_gives(
         pytest.importorskip("pymetis")
     settings = {"batch_size": 4, "epochs": 6, "refit_epochs": 1, "lr": 0.02}
     settings["batch_entities"] = batch_entities
+    settings["precision"] = "64-true"  # training blows up the noise of single precision
     alone = _aligner(accumulate_grad_batches=2, **settings)
     alone.fit(pair, out=tmp_path / "alone", quiet=True)
     assert alone.result["num_pseudo_labels"] > 0
@@ -440,7 +442,7 @@ def test_two_processes_give_what_one_gives(
     assert done.returncode == 0, done.stderr
     shared = Aligner.load(out)
     for name, value in alone._state["model"].items():
-        assert torch.allclose(value, shared._state["model"][name], atol=2e-4), name
+        assert torch.allclose(value, shared._state["model"][name], atol=1e-6), name
     for name in ("num_pseudo_labels", "num_seeds", "epochs", "refit_epochs"):
         assert shared.result[name] == alone.result[name], name
     labels = [
