@@ -3,19 +3,11 @@
 python benchmarks/report.py
 """
 
-import json
-from collections import defaultdict
 from pathlib import Path
-from statistics import mean, stdev
+
+from tables import DATA, Results, load, spread
 
 HERE = Path(__file__).parent
-DATA = {
-    "zh_en": "DBP15K zh_en",
-    "fr_en": "DBP15K fr_en",
-    "en_fr": "RSN15K en_fr_15k_V1",
-    "dbp_yg": "RSN15K dbp_yg_15k_V1",
-    "emoji": "emoji noto_twemoji_en_zh",
-}
 INTRO = """\
 # Benchmarks
 
@@ -39,27 +31,6 @@ RELIABILITY = """\
 
 Reliability: candidates that can be judged in ten bins of equal size, by confidence; on the grey
 line, confidence is precision."""
-
-
-def load() -> dict[str, dict[str, list[dict]]]:
-    """Results by setting and data set; rows that cannot be are refused."""
-    results: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted((HERE / "results").glob("*/*/seed*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        row = result["test"]["mean"]
-        # MRR is at least what hits at one and ten alone give, and at most what is left allows.
-        low = row["hits@1"] + (row["hits@10"] - row["hits@1"]) / 10
-        high = row["hits@1"] + (row["hits@10"] - row["hits@1"]) / 2 + (1 - row["hits@10"]) / 11
-        if not low - 1e-6 <= row["mrr"] <= high + 1e-6:
-            raise SystemExit(f"{path}: MRR {row['mrr']} does not go with Hits@1 and Hits@10")
-        results[path.parent.name][path.parent.parent.name].append(result)
-    return results
-
-
-def spread(values: list[float], digits: int = 3) -> str:
-    """Mean, and standard deviation where there is more than one."""
-    text = f"{mean(values):.{digits}f}"
-    return f"{text} ± {stdev(values):.{digits}f}" if len(values) > 1 else text
 
 
 def table(runs_of: dict[str, list[dict]]) -> list[str]:
@@ -143,7 +114,7 @@ def draw_reliability(runs_of: dict[str, list[dict]], path: Path) -> bool:
     return True
 
 
-def summary(results: dict[str, dict[str, list[dict]]]) -> str:
+def summary(results: Results) -> str:
     """Hits@1 of the main settings, a row a data set."""
     lines = [
         "| Hits@1 | seeds alone | with calibration | pseudo-labels (precision) |",
@@ -175,7 +146,7 @@ def fill(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    results = load()
+    results = load(HERE / "results")
     every = [run for runs_of in results.values() for runs in runs_of.values() for run in runs]
     commits = ", ".join(sorted({str(run["git"])[:10] for run in every}))
     threads = " or ".join(sorted({str(run["environment"]["threads"]) for run in every}))

@@ -1,9 +1,11 @@
 """Runs settings on data sets with seeds, and keeps one JSON file a run.
 
     python benchmarks/run.py --settings supervised calibrated --data zh_en emoji --seeds 0
+    python benchmarks/run.py --study calibration --settings calibrated --data emoji+wrong_seeds_20
 
-A run is what `pyg-mmea train` does with a file of benchmarks/configs; what is done already is
-skipped, and what was stopped goes on. `python benchmarks/report.py` makes the tables.
+A run is what `pyg-mmea train` does with a file of benchmarks/configs, or of the folder of a study;
+what is done already is skipped, and what was stopped goes on. What stands behind a plus changes the
+data, see CONDITIONS. `python benchmarks/report.py` makes the tables, as does report.py of a study.
 """
 
 import argparse
@@ -36,19 +38,61 @@ DATA = {
     "dbp_yg": ["--data", "RSN15K", "--data.pair", "dbp_yg_15k_V1"],
     "emoji": ["--data", "AlignmentFolder", "--data.root", "{data}/emoji/noto_twemoji_en_zh"],
 }
-
-
+_TRANSFORM = "--data.transform"
+CONDITIONS = {
+    **{
+        f"seeds_{percent}": [
+            *("--data.split", "random"),
+            *("--data.seed_ratio", str(percent / 100)),
+        ]
+        for percent in (1, 5)
+    },
+    **{
+        f"wrong_seeds_{percent}": [
+            *(_TRANSFORM, "CorruptSeeds"),
+            *(f"{_TRANSFORM}.ratio", str(percent / 100)),
+        ]
+        for percent in (5, 10, 20)
+    },
+    **{
+        f"{name}_images_{percent}": [
+            *(_TRANSFORM, transform),
+            *(f"{_TRANSFORM}.modality", "image"),
+            *(f"{_TRANSFORM}.ratio", str(percent / 100)),
+        ]
+        for name, transform, percents in (
+            ("swapped", "SwapFeatures", (10, 30, 50)),
+            ("missing", "HideFeatures", (10, 50, 95)),
+        )
+        for percent in percents
+    },
+    "no_seeds": [_TRANSFORM, "PivotAnchors", f"{_TRANSFORM}.modality", "image"],
+}
 PRECISIONS = (0.9, 0.95, 0.99)
 
 
-def command(setting: str, data: str, seed: int) -> list[str]:
+def find_config(setting: str, folder: Path) -> Path:
+    """The file of a setting, of a study or else of all benchmarks."""
+    folders = [folder / "configs", HERE / "configs"]
+    for path in (each / f"{setting}.yaml" for each in folders):
+        if path.is_file():
+            return path
+    known = {path.stem for each in folders for path in each.glob("*.yaml")}
+    sys.exit(f"there is no setting '{setting}' (there are {', '.join(sorted(known))})")
+
+
+def command(setting: str, spec: str, seed: int, folder: Path = HERE) -> list[str]:
     """The arguments of `pyg-mmea train`, without --out."""
-    config = HERE / "configs" / f"{setting}.yaml"
-    if not config.is_file():
-        known = ", ".join(sorted(path.stem for path in config.parent.glob("*.yaml")))
-        sys.exit(f"there is no {config} (settings: {known})")
+    config = find_config(setting, folder)
+    data, plus, condition = spec.partition("+")
+    if data not in DATA or (plus and condition not in CONDITIONS):
+        sys.exit(
+            f"there is no data '{spec}' (there are {', '.join(DATA)}; behind a plus "
+            f"{', '.join(CONDITIONS)})"
+        )
     root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
     arguments = [argument.format(data=root) for argument in DATA[data]]
+    arguments += CONDITIONS[condition] if plus else []
     return ["train", "--config", str(config), *arguments, "--seed", str(seed)]
 
 
@@ -87,13 +131,13 @@ def reliability(data: HeteroData, aligner: Aligner, num_bins: int = 10) -> dict[
     }
 
 
-def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
+def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: Path) -> None:
     """Trains once, unless that was done before."""
     target = results / data / setting / f"seed{seed}.json"
     if target.exists():
         print(f"{target} is there")
         return
-    arguments = command(setting, data, seed)
+    arguments = command(setting, data, seed, folder)
     out = work / data / setting / f"seed{seed}"
     resume = ["--resume"] if (out / "config.yaml").exists() else []
     call = [sys.executable, "-m", "pyg_mmea", *arguments, "--out", str(out), *resume]
@@ -106,7 +150,7 @@ def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
     result["reliability"] = reliability(pair, aligner)
     root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
     shown = [
-        argument.replace(str(HERE), HERE.name).replace(root, "$PYG_MMEA_DATA")
+        argument.replace(str(HERE), "benchmarks").replace(root, "$PYG_MMEA_DATA")
         for argument in arguments
     ]
     result["command"] = " ".join(["pyg-mmea", *shown])
@@ -123,15 +167,18 @@ def run(setting: str, data: str, seed: int, work: Path, results: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--settings", nargs="+", default=["supervised", "calibrated"])
-    parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
+    parser.add_argument("--data", nargs="+", default=list(DATA), metavar="DATA[+CONDITION]")
+    parser.add_argument("--study", help="folder of benchmarks/ with settings and results")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--work", type=Path, default=Path("runs/benchmarks"))
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--results", type=Path, help="by default a folder beside the settings")
     args = parser.parse_args()
+    folder = HERE / args.study if args.study else HERE
+    results = args.results or folder / "results"
     for seed in args.seeds:
         for setting in args.settings:
             for data in args.data:
-                run(setting, data, seed, args.work, args.results)
+                run(setting, data, seed, args.work, folder, results)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pyg_mmea.data.frames import from_tables
 from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
+from pyg_mmea.data.noise import CorruptSeeds, HideFeatures, SwapFeatures
 from pyg_mmea.data.partition import PartitionedPair, partition_pair
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.pivot import PivotAnchors
@@ -20,13 +21,16 @@ from pyg_mmea.data.validate import validate
 
 __all__ = [
     "AlignmentData",
+    "CorruptSeeds",
     "DropModality",
     "FeatureTable",
     "FolderPair",
     "GraphTables",
     "HideAnchors",
+    "HideFeatures",
     "PartitionedPair",
     "PivotAnchors",
+    "SwapFeatures",
     "attribute_bag",
     "check_folder",
     "encode_images",

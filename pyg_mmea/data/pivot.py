@@ -6,7 +6,8 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_mmea.data.split import split_seeds
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES, Modality
+from pyg_mmea.data.transforms import check_modality
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.matching import Matches, mutual_nearest
 
 
@@ -43,11 +44,7 @@ class PivotAnchors(BaseTransform):
         csls_k: int = 10,
         split_seed: int = 0,
     ) -> None:
-        allowed = [str(each) for each in Modality if each != Modality.STRUCTURE]
-        if modality not in allowed:
-            raise ValueError(
-                f"'modality' needs to be among {', '.join(allowed)} (got '{modality}')"
-            )
+        check_modality("modality", modality)
         if num_links is not None and num_links < 1:
             raise ValueError(f"'num_links' needs to be at least 1 (got {num_links})")
         self.modality = modality

@@ -9,6 +9,13 @@ from torch_geometric.transforms import BaseTransform
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES, SPLIT_MASKS, Modality
 
 
+def check_modality(argument: str, name: str) -> None:
+    """Raises a :class:`ValueError` about an argument that names no modality with features."""
+    allowed = [str(each) for each in Modality if each != Modality.STRUCTURE]
+    if name not in allowed:
+        raise ValueError(f"'{argument}' needs to be among {', '.join(allowed)} (got '{name}')")
+
+
 class HideAnchors(BaseTransform):
     """Keeps some of the links and leaves no trace of the others.
 
@@ -57,10 +64,8 @@ class DropModality(BaseTransform):
 
     def __init__(self, names: str | Iterable[str]) -> None:
         self.names = [names] if isinstance(names, str) else list(names)
-        allowed = [modality.value for modality in Modality if modality != Modality.STRUCTURE]
         for name in self.names:
-            if name not in allowed:
-                raise ValueError(f"'names' needs to be among {', '.join(allowed)} (got '{name}')")
+            check_modality("names", name)
 
     def forward(self, data: HeteroData) -> HeteroData:
         for name in self.names:
