@@ -131,7 +131,7 @@ class Calibrator:
             "decision": "round",
             "num_candidates": candidates.pairs.size(1),
             "num_survivors": int(survivors.sum()),
-            "num_used": self.pool.pairs.size(1),
+            "num_used": self.pool.num_used,
             "threshold": threshold.value if math.isfinite(threshold.value) else None,
             "selection": threshold.rule,
             **info,

@@ -28,6 +28,8 @@ class PseudoLabelPool:
         min_votes (int): Voters that need to agree; never more than do not abstain.
             (default: :obj:`2`)
         patience (int): Rounds in a row, the one that accepts included. (default: :obj:`2`)
+        budget (int, optional): Most labels that join in a round, the surest first.
+            (default: :obj:`None`, which means no limit)
 
     Raises:
         ValueError: If an argument is out of range.
@@ -38,6 +40,7 @@ class PseudoLabelPool:
         slack: float = 0.1,
         min_votes: int = 2,
         patience: int = 2,
+        budget: int | None = None,
     ) -> None:
         if not 0 <= slack <= 1:
             raise ValueError(f"'slack' needs to be in [0, 1] (got {slack})")
@@ -46,7 +49,10 @@ class PseudoLabelPool:
                 f"'patience' needs to be at least 1 and 'min_votes' at least 0 "
                 f"(got {patience} and {min_votes})"
             )
+        if budget is not None and budget < 1:
+            raise ValueError(f"'budget' needs to be at least 1 (got {budget})")
         self.slack = slack
+        self.budget = budget
         self.min_votes = min_votes
         self.patience = patience
         self.reset()
@@ -62,6 +68,16 @@ class PseudoLabelPool:
     def pairs(self) -> Tensor:
         """The pseudo-labels in use :math:`(2, P)`."""
         return self._known[:, self._used]
+
+    def surest(self, share: float) -> Tensor:
+        """Returns a share of the pseudo-labels in use, those with the highest confidence, in the
+        order of :obj:`pairs`."""
+        return self.pairs[:, _highest(self._confidence[self._used], round(share * self.num_used))]
+
+    @property
+    def num_used(self) -> int:
+        """Number of pseudo-labels in use."""
+        return int(self._used.sum())
 
     @property
     def beliefs(self) -> tuple[Tensor, Tensor]:
@@ -106,7 +122,10 @@ class PseudoLabelPool:
         # more likely right than wrong.
         floor = threshold - self.slack if math.isfinite(threshold) else 0.5
         kept = was_used & (confidence >= floor)
-        used = kept | ((streak >= self.patience) & (confidence >= threshold))
+        joins = ~was_used & (streak >= self.patience) & (confidence >= threshold)
+        if self.budget is not None:
+            joins &= _highest(confidence.masked_fill(~joins, -1.0), self.budget)
+        used = kept | joins
 
         entries = []
         for decision, reason, changed in (
@@ -158,6 +177,13 @@ class PseudoLabelPool:
         """Restores the state."""
         self._known, self._streak, self._used = state["known"], state["streak"], state["used"]
         self._confidence = state["confidence"]
+
+
+def _highest(values: Tensor, num: int) -> Tensor:
+    """Tells which values are the highest; of equal ones, those that come first."""
+    chosen = torch.zeros(values.numel(), dtype=torch.bool)
+    chosen[values.argsort(descending=True, stable=True)[:num]] = True
+    return chosen
 
 
 def _find(pairs: Tensor, known: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class CalibrationCallback(Callback):
             entries[0]["num_candidates"],
             entries[0]["selection"],
         )
-        pl_module.log("pseudo_labels", float(self.calibrator.pool.pairs.size(1)), prog_bar=True)
+        pl_module.log("pseudo_labels", float(self.calibrator.pool.num_used), prog_bar=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"ledger_entries": 0 if self.ledger is None else self.ledger.num_entries}

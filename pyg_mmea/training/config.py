@@ -33,6 +33,8 @@ class TrainingConfig:
             :obj:`"auto"` is after the first look at the validation links at which their MRR has
             risen by less than :obj:`switch_gain` since the last one.
         switch_gain (float): The least relative gain that puts an automatic switch off.
+        switch_width (int): Epochs over which the weight of the momentum contrast, and the share of
+            the pseudo-labels that train, the surest first, rise linearly to one.
         round_every (int): Epochs between two rounds of calibration.
         switch_lr_factor (float): Factor of the learning rate from the switch on.
         val_every (int): Epochs between two looks at the validation links.
@@ -79,6 +81,7 @@ class TrainingConfig:
     momentum: float = 0.98
     switch_epoch: int | Literal["auto"] = 15
     switch_gain: float = 0.02
+    switch_width: int = 0
     round_every: int = 5
     switch_lr_factor: float = 1.0
     val_every: int = 10
@@ -139,7 +142,7 @@ class TrainingConfig:
             raise ValueError(
                 f"'switch_epoch' needs to be at least 0 or 'auto' (got '{self.switch_epoch}')"
             )
-        for name in ("patience", "switch_epoch", "switch_gain", "csls_k"):
+        for name in ("patience", "switch_epoch", "switch_gain", "switch_width", "csls_k"):
             if getattr(self, name) != "auto" and getattr(self, name) < 0:
                 raise ValueError(f"'{name}' needs to be at least 0 (got {getattr(self, name)})")
 

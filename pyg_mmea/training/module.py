@@ -81,6 +81,14 @@ class AlignmentModule(LightningModule):
             return False
         return self.goes_on or (self.switch_epoch is not None and epoch >= self.switch_epoch)
 
+    def switched_share(self, epoch: int) -> float:
+        """How much of calibration and momentum contrast is on in an epoch, from 0 to 1."""
+        if not self.has_switched(epoch):
+            return 0.0
+        if self.goes_on or self.switch_epoch is None:
+            return 1.0
+        return min(1.0, (epoch + 1 - self.switch_epoch) / max(self.config.switch_width, 1))
+
     def go_on_with(self, links: Tensor, epochs: int) -> None:
         """Prepares for some more epochs on more seeds, at the rate at which the schedule ended.
 
@@ -129,9 +137,12 @@ class AlignmentModule(LightningModule):
         """Computes the loss of one batch of links, see :class:`LinkDataModule`."""
         pair = batch[1] if len(batch) > 1 else self.pair
         nodes, links, negatives = self._localize(pair, batch[0].t())
-        momentum = self.momentum(pair, nodes) if self.has_switched(self.current_epoch) else None
+        share = self.switched_share(self.current_epoch)
+        momentum = self.momentum(pair, nodes) if share > 0 else None
         out = self.model(pair, nodes)
         terms = self.objective(out, links, negatives=negatives, momentum=momentum)
+        if "momentum" in terms:
+            terms["momentum"] = share * terms["momentum"]
         for name, term in terms.items():
             if not bool(torch.isfinite(term)):
                 raise FloatingPointError(f"loss term '{name}' is {float(term)}")

@@ -277,6 +277,26 @@ def test_beliefs_are_the_candidates_of_the_last_round():
     assert torch.equal(other.beliefs[1], confidence)
 
 
+def test_a_budget_admits_the_surest_of_each_round():
+    pool = PseudoLabelPool(patience=1, budget=1)
+    confidence = {A: 0.92, B: 0.97, C: 0.95}
+    play(pool, confidence)
+    assert used(pool) == {B}
+    entries = play(pool, confidence)
+    assert [entry["pair"] for entry in entries] == [list(C)]
+    assert used(pool) == {B, C}
+    play(pool, {**confidence, C: 0.1})
+    assert used(pool) == {A, B}  # who leaves is no part of it
+
+
+def test_the_surest():
+    pool = PseudoLabelPool(patience=1)
+    play(pool, {A: 0.92, B: 0.97, C: 0.95, (7, 7): 0.1})
+    for share, pairs in ((0.0, []), (1 / 3, [B]), (2 / 3, [B, C]), (1.0, [A, B, C])):
+        assert [tuple(pair) for pair in pool.surest(share).t().tolist()] == pairs
+    assert pool.num_used == 3
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -284,6 +304,7 @@ def test_beliefs_are_the_candidates_of_the_last_round():
         ({"slack": 1.1}, "'slack' needs to be in"),
         ({"patience": 0}, "'patience' needs to be at least 1"),
         ({"min_votes": -1}, "'min_votes' at least 0"),
+        ({"budget": 0}, "'budget' needs to be at least 1"),
     ],
 )
 def test_bad_arguments(kwargs, message):

@@ -389,6 +389,7 @@ def test_an_automatic_switch_needs_validation_links(pair: HeteroData) -> None:
         ("switch_epoch", -1),
         ("switch_epoch", "soon"),
         ("switch_gain", -0.1),
+        ("switch_width", -1),
         ("batch_entities", 0),
         ("batch_entities", "some"),
         ("accumulate_grad_batches", 0),
