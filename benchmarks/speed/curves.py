@@ -4,8 +4,9 @@
     python benchmarks/speed/curves.py benchmarks/configs/*.yaml --data DBP15K --data.pair zh_en
 
 What is a folder is a run of `pyg-mmea train`; what is a file of settings is trained first, with the
-options that are left. Curves of other data and settings stay in the file of results. `report.py`
-draws a plot for each data set and makes the table.
+options that are left, on as many threads as torch takes, and without the training on all seeds
+that follows. The time that validations take counts. Curves of other data and settings stay in the
+file of results. `report.py` draws a plot for each data set and makes the table.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 HERE = Path(__file__).parent
 
@@ -37,6 +39,9 @@ def curve(run: Path) -> dict[str, Any]:
         "data": result["dataset"],
         "setting": run.name,
         "git": result.get("git"),
+        "epochs": result["epochs"],
+        "threads": torch.get_num_threads(),
+        "test": result["test"]["mean"]["hits@1"] if result["test"] else None,
         "seconds": seconds,
         "hits@1": hits,
         "final": hits[-1],
@@ -49,12 +54,12 @@ def time_to(seconds: list[float], hits: list[float], target: float) -> float:
     return next(time for time, value in zip(seconds, hits, strict=True) if value >= target)
 
 
-def train(config: Path, options: list[str], work: Path) -> Path:
+def train(config: Path, options: list[str], work: Path, val_every: int) -> Path:
     """Trains a setting unless that is done."""
     out = work / config.stem
     if not (out / "result.json").exists():
         command = ["train", "--config", str(config), *options, "--out", str(out), "--quiet"]
-        command += ["--training.val_every", "1"]
+        command += ["--training.val_every", str(val_every), "--training.refit", "false"]
         subprocess.run([sys.executable, "-m", "pyg_mmea", *command], check=True)
     return out
 
@@ -62,10 +67,14 @@ def train(config: Path, options: list[str], work: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="run folders or files of settings")
+    parser.add_argument("--val-every", type=int, default=5, help="epochs between two points")
     parser.add_argument("--work", type=Path, default=Path("runs/curves"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "curves.json")
     args, options = parser.parse_known_args()
-    runs = [path if path.is_dir() else train(path, options, args.work) for path in args.runs]
+    runs = [
+        path if path.is_dir() else train(path, options, args.work, args.val_every)
+        for path in args.runs
+    ]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else []
     curves = {(each["data"], each["setting"]): each for each in [*known, *map(curve, runs)]}

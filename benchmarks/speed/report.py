@@ -277,10 +277,21 @@ def scale_section(results: list[dict[str, Any]]) -> list[str]:
 def curve_section(curves: list[dict[str, Any]], plots: Path) -> list[str]:
     """Accuracy over time."""
     lines = ["## Accuracy over time", ""]
-    lines += head("data", "setting", "validation Hits@1", "seconds to within one point of it")
+    lines += head(
+        "data",
+        "setting",
+        "epochs",
+        "validation Hits@1",
+        "seconds to within one point of it",
+        "seconds in all",
+        "test Hits@1",
+        "threads",
+    )
     for each in curves:
-        cells = f"{each['final']:.3f}", number(each["seconds_to_final"])
-        lines.append(row(each["data"], each["setting"], *cells))
+        cells = [each["data"], each["setting"], str(each["epochs"]), f"{each['final']:.3f}"]
+        cells += [number(each["seconds_to_final"]), number(each["seconds"][-1])]
+        cells += ["" if each["test"] is None else f"{each['test']:.3f}", str(each["threads"])]
+        lines.append(row(*cells))
     lines.append("")
     for data in sorted({each["data"] for each in curves}):
         name = "".join(letter if letter.isalnum() else "_" for letter in data)

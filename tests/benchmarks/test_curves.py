@@ -11,7 +11,8 @@ Script = Callable[[str], ModuleType]
 def _run(folder: Path, table: str) -> Path:
     folder.mkdir()
     (folder / "metrics.csv").write_text(table)
-    (folder / "result.json").write_text(json.dumps({"dataset": "toy", "git": None}))
+    result = {"dataset": "toy", "git": None, "epochs": 4, "test": {"mean": {"hits@1": 0.75}}}
+    (folder / "result.json").write_text(json.dumps(result))
     return folder
 
 
@@ -24,7 +25,7 @@ def test_curve_of_the_first_phase(script: Script, tmp_path: Path) -> None:
     assert curve["seconds"] == [1.5, 4.5, 6.0]
     assert curve["hits@1"] == [0.2, 0.795, 0.8]
     assert curve["seconds_to_final"] == 4.5
-    assert (curve["data"], curve["setting"]) == ("toy", "gat")
+    assert (curve["data"], curve["setting"], curve["test"]) == ("toy", "gat", 0.75)
 
 
 def test_table_without_seconds_is_refused(script: Script, tmp_path: Path) -> None:
