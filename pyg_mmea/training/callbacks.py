@@ -1,6 +1,7 @@
 """What happens between the epochs."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class CalibrationCallback(Callback):
         since = trainer.current_epoch + 1 - module.switch_epoch
         if since < 0 or since % self.round_every:
             return
+        start = time.monotonic()
         entries = self.calibrator.round(
             *module.voters(),
             self.train_links.to(module.device),
@@ -80,11 +82,12 @@ class CalibrationCallback(Callback):
             self.calibrator.load_state_dict(state)
         self._record(entries, trainer.current_epoch, module)
         logger.info(
-            "calibration after epoch %d: %d pseudo-labels of %d candidates, by %s",
+            "calibration after epoch %d: %d pseudo-labels of %d candidates, by %s, in %.1f s",
             trainer.current_epoch,
             entries[0]["num_used"],
             entries[0]["num_candidates"],
             entries[0]["selection"],
+            time.monotonic() - start,
         )
         pl_module.log("pseudo_labels", float(self.calibrator.pool.num_used), prog_bar=True)
 
