@@ -14,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -174,11 +175,15 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="by default a folder beside the settings")
     args = parser.parse_args()
     folder = HERE / args.study if args.study else HERE
+    if not (folder / "configs").is_dir():
+        sys.exit(f"there is no folder {folder / 'configs'}")
     results = args.results or folder / "results"
-    for seed in args.seeds:
-        for setting in args.settings:
-            for data in args.data:
-                run(setting, data, seed, args.work, folder, results)
+    work = args.work / args.study if args.study else args.work
+    jobs = list(product(args.seeds, args.settings, args.data))
+    for seed, setting, data in jobs:
+        command(setting, data, seed, folder)  # says at once what is misspelt
+    for seed, setting, data in jobs:
+        run(setting, data, seed, work, folder, results)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_example_runs(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "benchmarks" / "configs").glob("*.yaml")), ids=lambda p: p.stem
+    "path", sorted((ROOT / "benchmarks").glob("**/configs/*.yaml")), ids=lambda p: p.stem
 )
 def test_benchmark_settings_parse(path: Path) -> None:
     parser = build_parser()

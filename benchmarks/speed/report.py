@@ -285,12 +285,11 @@ def curve_section(curves: list[dict[str, Any]], plots: Path) -> list[str]:
         "seconds to within one point of it",
         "seconds in all",
         "test Hits@1",
-        "threads",
     )
     for each in curves:
         cells = [each["data"], each["setting"], str(each["epochs"]), f"{each['final']:.3f}"]
         cells += [number(each["seconds_to_final"]), number(each["seconds"][-1])]
-        cells += ["" if each["test"] is None else f"{each['test']:.3f}", str(each["threads"])]
+        cells += ["" if each["test"] is None else f"{each['test']:.3f}"]
         lines.append(row(*cells))
     lines.append("")
     for data in sorted({each["data"] for each in curves}):

@@ -58,7 +58,7 @@ class Calibrator:
             is exact up to 50,000 entities a side, see :func:`~pyg_mmea.utils.nearest_pairs`.
             (default: :obj:`"auto"`)
         excluded_voters (Sequence[str]): Voters that are not asked, such as :obj:`"momentum"` or a
-            modality. (default: :obj:`()`)
+            view. (default: :obj:`()`)
     """
 
     def __init__(

@@ -98,9 +98,10 @@ def fit_view_weights(
 
 def _scores(x: Tensor, y: Tensor, links: Tensor, sample: Tensor) -> Tensor:
     x, y, sample = x.detach(), y.detach(), sample.to(links.device)
-    anchor = F.normalize(x[links[0]].float(), dim=1)  # [C, D]
-    gold = (anchor * F.normalize(y[links[1]].float(), dim=1)).sum(dim=1, keepdim=True)
-    other = anchor @ F.normalize(y[sample].float(), dim=1).t()  # [C, negatives]
+    dtype = torch.promote_types(x.dtype, torch.float32)  # at least single precision
+    anchor = F.normalize(x[links[0]].to(dtype), dim=1)  # [C, D]
+    gold = (anchor * F.normalize(y[links[1]].to(dtype), dim=1)).sum(dim=1, keepdim=True)
+    other = anchor @ F.normalize(y[sample].to(dtype), dim=1).t()  # [C, negatives]
     other.masked_fill_(links[1].view(-1, 1) == sample.view(1, -1), -1.0)
     return torch.cat([gold, other], dim=1)
 

@@ -18,9 +18,9 @@ class PseudoLabelPool:
 
     A candidate *survives* if it was proposed in :obj:`patience` rounds in a row and each time at
     least :obj:`min_votes` voters agreed. A survivor whose confidence reaches the threshold of the
-    round joins training. It leaves as soon as it is no longer proposed, or its confidence falls
-    :obj:`slack` below the threshold (below 1/2 in a round without a threshold), as it does when
-    agreement breaks.
+    round joins training, if the :obj:`budget` allows. It leaves as soon as it is no longer
+    proposed, or its confidence falls :obj:`slack` below the threshold (below 1/2 in a round without
+    a threshold), as it does when agreement breaks.
 
     Args:
         slack (float): How far the confidence of a label in use may fall below the threshold.
@@ -68,11 +68,6 @@ class PseudoLabelPool:
     def pairs(self) -> Tensor:
         """The pseudo-labels in use :math:`(2, P)`."""
         return self._known[:, self._used]
-
-    def surest(self, share: float) -> Tensor:
-        """Returns a share of the pseudo-labels in use, those with the highest confidence, in the
-        order of :obj:`pairs`."""
-        return self.pairs[:, _highest(self._confidence[self._used], round(share * self.num_used))]
 
     @property
     def num_used(self) -> int:

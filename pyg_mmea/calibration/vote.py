@@ -49,7 +49,7 @@ def collect_votes(
     similarity: SparseSimilarity,
     candidates: Candidates,
     vote_rank: int = 10,
-    excluded: Sequence[str] = (),
+    excluded_voters: Sequence[str] = (),
 ) -> Votes:
     """Asks every modality of the online encoder, and the joint embedding of the momentum encoder.
 
@@ -61,16 +61,18 @@ def collect_votes(
         similarity (SparseSimilarity): The pairs that candidates are compared with.
         candidates (Candidates): The pairs to vote on.
         vote_rank (int): Largest rank that counts as agreement. (default: :obj:`10`)
-        excluded (Sequence[str]): Voters that are not asked. (default: :obj:`()`)
+        excluded_voters (Sequence[str]): Voters that are not asked. (default: :obj:`()`)
 
     Raises:
-        ValueError: If :obj:`excluded` names somebody who has no vote.
+        ValueError: If :obj:`excluded_voters` names somebody who has no vote.
     """
     voters = [name for name in similarity.cosine if name != "joint"]
-    for name in excluded:
+    for name in excluded_voters:
         if name not in voters:
-            raise ValueError(f"'excluded' needs to be among {', '.join(voters)} (got '{name}')")
-    voters = [name for name in voters if name not in excluded]
+            raise ValueError(
+                f"'excluded_voters' needs to be among {', '.join(voters)} (got '{name}')"
+            )
+    voters = [name for name in voters if name not in excluded_voters]
     place = candidates.place
     rivals = similarity.rivals(place)
     columns = []

@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> None:
     settings = _dump(parser, config)
     first = is_first_process()  # the first of several processes writes and prints
     if first:
-        _check_folder(folder, config.resume, settings)
+        _check_folder(parser, folder, config.resume, settings)
     built = parser.instantiate(config)
     data = built.data[0]
     aligner = build_aligner(built)
@@ -173,7 +173,7 @@ def _dump(parser: ArgumentParser, config: Namespace) -> str:
     return parser.dump(settings, skip_unset=False, skip_validation=True)
 
 
-def _check_folder(folder: Path, resume: bool, settings: str) -> None:
+def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"'{folder}' is no folder")
     if not resume:
@@ -183,7 +183,9 @@ def _check_folder(folder: Path, resume: bool, settings: str) -> None:
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing, there is no run to resume")
-    old, new = (yaml.safe_load(text) for text in (path.read_text(encoding="utf-8"), settings))
+    # Parsed anew, so that settings that came up since have their defaults.
+    before = parser.parse_args(["--config", str(path), "--out", str(folder)])
+    old, new = (yaml.safe_load(text) for text in (_dump(parser, before), settings))
     if new["training"]["epochs"] > old["training"]["epochs"]:
         old["training"]["epochs"] = new["training"]["epochs"]  # may go on for longer
     if old != new:

@@ -12,10 +12,11 @@ from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 class CorruptSeeds(BaseTransform):
     """Makes seeds wrong: a fraction of training and validation links trade their targets among
-    each other. The links that were right about these entities are known no more.
+    themselves. The links that were right about these entities are no longer known.
 
     Args:
-        ratio (float): Fraction of the seeds that are wrong in the end.
+        ratio (float): Fraction of the seeds that trade; of links that are not one-to-one, some may
+            be right nevertheless. A single one has nobody to trade with.
         noise_seed (int): Seed of the draw. (default: :obj:`0`)
 
     Raises:
@@ -108,10 +109,9 @@ def _checked_ratio(ratio: float) -> float:
 
 
 def _draw(index: Tensor, ratio: float, generator: torch.Generator) -> Tensor:
-    """A fraction of the entries, in random order; never a single one, which could not trade."""
+    """A fraction of the entries, in random order."""
     order = torch.randperm(index.numel(), generator=generator)
-    num = round(ratio * index.numel())
-    return index[order[: num if num > 1 else 0]]
+    return index[order[: round(ratio * index.numel())]]
 
 
 def _rows(x: Tensor, rows: Tensor) -> Tensor:

@@ -33,8 +33,9 @@ class TrainingConfig:
             :obj:`"auto"` is after the first look at the validation links at which their MRR has
             risen by less than :obj:`switch_gain` since the last one.
         switch_gain (float): The least relative gain that puts an automatic switch off.
-        switch_width (int): Epochs over which the weight of the momentum contrast, and the share of
-            the pseudo-labels that train, the surest first, rise linearly to one.
+        switch_width (int): Epochs over which the weight of the momentum contrast rises linearly to
+            one; zero has it in full at once. How many pseudo-labels join in a round is limited by
+            the budget of :class:`~pyg_mmea.calibration.PseudoLabelPool`.
         round_every (int): Epochs between two rounds of calibration.
         switch_lr_factor (float): Factor of the learning rate from the switch on.
         val_every (int): Epochs between two looks at the validation links.

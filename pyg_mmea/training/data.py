@@ -1,7 +1,6 @@
 """Links in batches, with the mini-batch of entities that each batch needs."""
 
 import logging
-from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -74,14 +73,13 @@ class LinkDataModule(LightningDataModule):
         Raises:
             ValueError: If there are fewer links than batches in a step.
         """
-        epoch, rank, world_size, share = 0, 0, 1, 1.0
+        epoch, rank, world_size = 0, 0, 1
         if self.trainer is not None:
             epoch = self.trainer.current_epoch
-            share = cast(Any, self.trainer.lightning_module).switched_share(epoch)
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
         links = self.train_links
         if self.calibrator is not None:
-            links = torch.cat([links, self.calibrator.pool.surest(share)], dim=1)
+            links = torch.cat([links, self.calibrator.pool.pairs], dim=1)
         per_step = world_size * self.accumulate
         if links.size(1) < per_step:
             raise ValueError(

@@ -81,8 +81,8 @@ class AlignmentModule(LightningModule):
             return False
         return self.goes_on or (self.switch_epoch is not None and epoch >= self.switch_epoch)
 
-    def switched_share(self, epoch: int) -> float:
-        """How much of calibration and momentum contrast is on in an epoch, from 0 to 1."""
+    def momentum_weight(self, epoch: int) -> float:
+        """How much of the momentum contrast is on in an epoch, from 0 to 1."""
         if not self.has_switched(epoch):
             return 0.0
         if self.goes_on or self.switch_epoch is None:
@@ -137,12 +137,12 @@ class AlignmentModule(LightningModule):
         """Computes the loss of one batch of links, see :class:`LinkDataModule`."""
         pair = batch[1] if len(batch) > 1 else self.pair
         nodes, links, negatives = self._localize(pair, batch[0].t())
-        share = self.switched_share(self.current_epoch)
-        momentum = self.momentum(pair, nodes) if share > 0 else None
+        weight = self.momentum_weight(self.current_epoch)
+        momentum = self.momentum(pair, nodes) if weight > 0 else None
         out = self.model(pair, nodes)
         terms = self.objective(out, links, negatives=negatives, momentum=momentum)
         if "momentum" in terms:
-            terms["momentum"] = share * terms["momentum"]
+            terms["momentum"] = weight * terms["momentum"]
         for name, term in terms.items():
             if not bool(torch.isfinite(term)):
                 raise FloatingPointError(f"loss term '{name}' is {float(term)}")
@@ -204,8 +204,12 @@ class AlignmentModule(LightningModule):
             self.log(f"weight/{name}", weight, batch_size=size)
 
     def on_validation_epoch_end(self) -> None:
-        """Has all processes agree on the weights: sums on a GPU may differ in the last digit."""
-        self.view_weights = self.trainer.strategy.broadcast(self.view_weights)
+        """Has all processes agree on weights and switch: sums on a GPU may differ in the last
+        digit."""
+        state = self.view_weights, self.switch_epoch, self._last_mrr
+        self.view_weights, self.switch_epoch, self._last_mrr = self.trainer.strategy.broadcast(
+            state
+        )
 
     def weigh(self, links: Tensor) -> Embeddings:
         """Learns the weights of the views from links held back, and returns the views."""

@@ -5,6 +5,8 @@ from types import ModuleType
 
 import pytest
 
+from pyg_mmea.cli.train import build_parser
+
 Script = Callable[[str], ModuleType]
 
 
@@ -46,6 +48,30 @@ def test_the_page_has_what_was_run(
     assert ["wrong seeds 5 " in wrong[0], "wrong seeds 20 " in wrong[1]] == [True, True]
     assert (tmp_path / "calibration" / "plots" / "noise.svg").exists()
     assert "pyg-mmea train naive_pseudo_labels" in page
+
+
+def test_conditions_are_options_of_train(script: Script) -> None:
+    run = script("run.py")
+    parser = build_parser()
+    for condition in run.CONDITIONS:
+        _, *arguments = run.command("calibrated", f"emoji+{condition}", 0)
+        config = parser.parse_args([*arguments, "--out=none"])
+        assert config.data.class_path.endswith("AlignmentFolder")
+        ratio = config.data.init_args.get("seed_ratio")
+        assert (ratio == 0.3) == (not condition.startswith("seeds_")), condition
+
+
+def test_misspelt_jobs_are_refused_at_once(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = script("run.py")
+    monkeypatch.setattr(run, "run", lambda *args: pytest.fail("a run was started"))
+    for arguments, message in (
+        (["--data", "emoji", "emojis"], "no data 'emojis'"),
+        (["--settings", "supervised", "superb"], "no setting 'superb'"),
+        (["--study", "calibrations"], "no folder"),
+    ):
+        monkeypatch.setattr("sys.argv", ["run.py", *arguments])
+        with pytest.raises(SystemExit, match=message):
+            run.main()
 
 
 def test_settings_and_conditions_are_found(script: Script) -> None:

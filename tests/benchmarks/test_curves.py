@@ -11,7 +11,13 @@ Script = Callable[[str], ModuleType]
 def _run(folder: Path, table: str) -> Path:
     folder.mkdir()
     (folder / "metrics.csv").write_text(table)
-    result = {"dataset": "toy", "git": None, "epochs": 4, "test": {"mean": {"hits@1": 0.75}}}
+    result = {
+        "dataset": "toy",
+        "git": None,
+        "epochs": 4,
+        "refit_epochs": 0,
+        "test": {"mean": {"hits@1": 0.75}},
+    }
     (folder / "result.json").write_text(json.dumps(result))
     return folder
 

@@ -85,7 +85,7 @@ def results(tmp_path: Path) -> Path:
     }
     _write(tmp_path / "scale" / "million_1000000.json", million)
     curve = {"data": "DBP15K/zh_en", "setting": "gat", "final": 0.7, "seconds_to_final": 12.0}
-    curve |= {"epochs": 60, "threads": 2, "test": None}
+    curve |= {"epochs": 60, "test": None}
     _write(folder / "curves.json", [{**curve, "seconds": [1, 12], "hits@1": [0.1, 0.7]}])
     return folder
 
@@ -109,7 +109,7 @@ def test_page(results: Path, script: Script, tmp_path: Path) -> None:
     assert "1.50 times the time of these" in page
     assert "extrapolated, not" in page
     assert "train 3600 (9000) | 0.5 | 10 |  | 0.25 |" in page
-    assert "| DBP15K/zh_en | gat | 60 | 0.700 | 12 | 12 |  | 2 |" in page
+    assert "| DBP15K/zh_en | gat | 60 | 0.700 | 12 | 12 |  |" in page
     assert "have not been run on a GPU" in page
     plots = {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
     assert set(plots) == {"stages_cpu.svg", "curve_DBP15K_zh_en.svg"}

@@ -289,14 +289,6 @@ def test_a_budget_admits_the_surest_of_each_round():
     assert used(pool) == {A, B}  # who leaves is no part of it
 
 
-def test_the_surest():
-    pool = PseudoLabelPool(patience=1)
-    play(pool, {A: 0.92, B: 0.97, C: 0.95, (7, 7): 0.1})
-    for share, pairs in ((0.0, []), (1 / 3, [B]), (2 / 3, [B, C]), (1.0, [A, B, C])):
-        assert [tuple(pair) for pair in pool.surest(share).t().tolist()] == pairs
-    assert pool.num_used == 3
-
-
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

@@ -178,9 +178,9 @@ def test_excluded_voters_are_not_asked():
     similarity = build(embeddings(), embeddings())
     chosen = candidates(similarity)
     everybody = collect_votes(similarity, chosen)
-    some = collect_votes(similarity, chosen, excluded=["momentum", "image"])
+    some = collect_votes(similarity, chosen, excluded_voters=["momentum", "image"])
     assert everybody.voters == ["structure", "image", "momentum"]
     assert some.voters == ["structure"]
     assert torch.equal(some.rank[:, 0], everybody.rank[:, 0])
-    with pytest.raises(ValueError, match=r"'excluded' needs to be among .* \(got 'name'\)"):
-        collect_votes(similarity, chosen, excluded=["name"])
+    with pytest.raises(ValueError, match=r"'excluded_voters' needs to be among .* \(got 'name'\)"):
+        collect_votes(similarity, chosen, excluded_voters=["name"])

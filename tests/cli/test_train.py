@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,6 +90,18 @@ def test_a_run_is_never_overwritten(cli, quick, finished: Path) -> None:
     assert code == 2
     assert "--resume" in err
     assert (finished / "result.json").read_bytes() == before
+
+
+def test_resume_goes_on_where_a_setting_is_newer_than_the_run(
+    cli, finished: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    settings = yaml.safe_load((old / "config.yaml").read_text())
+    del settings["training"]["switch_width"]
+    (old / "config.yaml").write_text(yaml.safe_dump(settings))
+    code, _, err = cli("train", "--config", finished / "config.yaml", "--out", old, "--resume")
+    assert (code, "other settings" in err) == (0, False)
 
 
 def test_resume_refuses_other_settings(cli, quick, finished: Path, tmp_path: Path) -> None:

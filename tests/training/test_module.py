@@ -37,10 +37,10 @@ def make(pair: HeteroData, **training: object) -> AlignmentModule:
     return module.double()
 
 
-def test_the_switch_can_take_some_epochs(pair: HeteroData) -> None:
+def test_the_momentum_contrast_can_rise_over_some_epochs(pair: HeteroData) -> None:
     module = make(pair, switch_width=4)
     module.switch_epoch = 2
-    shares = [module.switched_share(epoch) for epoch in range(8)]
+    shares = [module.momentum_weight(epoch) for epoch in range(8)]
     assert shares == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1]
     module.switch_epoch = 0  # at epoch 0, a quarter of it is on
     terms: dict[str, Tensor] = {}
@@ -48,12 +48,12 @@ def test_the_switch_can_take_some_epochs(pair: HeteroData) -> None:
     step(module, [links_of(pair).t()])
     quarter = terms["loss/momentum"]
     module.config = TrainingConfig(num_negatives=30, switch_epoch=0)
-    assert module.switched_share(0) == 1
+    assert module.momentum_weight(0) == 1
     step(module, [links_of(pair).t()])
     assert torch.allclose(quarter, terms["loss/momentum"] / 4)
     module.go_on_with(links_of(pair), 1)
     module.config.switch_width = 4
-    assert module.switched_share(0) == 1
+    assert module.momentum_weight(0) == 1
 
 
 def links_of(pair: HeteroData, mask: str = "train_mask") -> Tensor:

@@ -1,5 +1,4 @@
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -78,21 +77,6 @@ def test_batches_hold_the_pseudo_labels_too() -> None:
     module = LinkDataModule(links, links[:, :0], calibrator, batch_size=10, seed=0)
     (batch,) = [batch[0] for batch in module.train_dataloader()]
     assert sorted(map(tuple, batch.tolist())) == [(0, 0), (1, 1), (5, 7)]
-    # Where the switch takes some epochs, the surest come first.
-    calibrator.pool.load_state_dict(
-        {
-            "known": torch.tensor([[5, 6], [7, 8]]),
-            "streak": torch.tensor([2, 2]),
-            "used": torch.tensor([True, True]),
-            "confidence": torch.tensor([0.96, 0.99], dtype=torch.double),
-        }
-    )
-    half = SimpleNamespace(switched_share=lambda epoch: 0.5)
-    module.trainer = SimpleNamespace(
-        current_epoch=0, global_rank=0, world_size=1, lightning_module=half
-    )
-    (batch,) = [batch[0] for batch in module.train_dataloader()]
-    assert sorted(map(tuple, batch.tolist())) == [(0, 0), (1, 1), (6, 8)]
 
 
 def test_a_phase_trains_for_its_epochs(pair: HeteroData, tmp_path: Path) -> None:
