@@ -12,6 +12,7 @@ the file of results. `report.py` draws a plot for each data set and makes the ta
 import argparse
 import hashlib
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ import pandas as pd
 HERE = Path(__file__).parent
 
 
-def curve(run: Path) -> dict[str, Any]:
+def curve(run: Path, command: str) -> dict[str, Any]:
     """Reads the validations of the first phase of a run.
 
     Raises:
@@ -39,6 +40,7 @@ def curve(run: Path) -> dict[str, Any]:
         "data": result["dataset"],
         "setting": run.name,
         "git": result.get("git"),
+        "command": command,
         "epochs": result["epochs"],
         # What was measured after a second training is not where the curve ends.
         "test": None if result["refit_epochs"] or not result["test"] else _hits(result["test"]),
@@ -82,7 +84,9 @@ def main() -> None:
     ]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else []
-    curves = {(each["data"], each["setting"]): each for each in [*known, *map(curve, runs)]}
+    command = shlex.join(["python", "benchmarks/speed/curves.py", *sys.argv[1:]])
+    new = [curve(run, command) for run in runs]
+    curves = {(each["data"], each["setting"]): each for each in [*known, *new]}
     text = json.dumps([curves[key] for key in sorted(curves)], indent=1)
     args.out.write_text(text + "\n", encoding="utf-8")
 

@@ -297,7 +297,7 @@ def curve_section(curves: list[dict[str, Any]], plots: Path) -> list[str]:
         mine = [each for each in curves if each["data"] == data]
         plot = draw_curves(data, mine, plots / f"curve_{name}.svg")
         lines += [f"![Hits@1 over seconds on {data}]({plot.parent.name}/{plot.name})", ""]
-    return lines
+    return [*lines, "```", *sorted({each["command"] for each in curves}), "```", ""]
 
 
 def _figure() -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ def test_curve_of_the_first_phase(script: Script, tmp_path: Path) -> None:
         "phase,epoch,seconds,val/hits@1\n"
         "select,0,1.5,0.2\nselect,1,3.0,\nselect,2,4.5,0.795\nselect,3,6.0,0.8\nrefit,0,1.0,0.9\n"
     )
-    curve = script("speed/curves.py").curve(_run(tmp_path / "gat", table))
+    curve = script("speed/curves.py").curve(_run(tmp_path / "gat", table), "curves.py")
     assert curve["seconds"] == [1.5, 4.5, 6.0]
     assert curve["hits@1"] == [0.2, 0.795, 0.8]
     assert curve["seconds_to_final"] == 4.5
@@ -37,4 +37,4 @@ def test_curve_of_the_first_phase(script: Script, tmp_path: Path) -> None:
 def test_table_without_seconds_is_refused(script: Script, tmp_path: Path) -> None:
     run = _run(tmp_path / "old", "phase,epoch,val/hits@1\nselect,0,0.2\n")
     with pytest.raises(ValueError, match="needs a column 'seconds'"):
-        script("speed/curves.py").curve(run)
+        script("speed/curves.py").curve(run, "curves.py")

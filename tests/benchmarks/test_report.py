@@ -85,7 +85,7 @@ def results(tmp_path: Path) -> Path:
     }
     _write(tmp_path / "scale" / "million_1000000.json", million)
     curve = {"data": "DBP15K/zh_en", "setting": "gat", "final": 0.7, "seconds_to_final": 12.0}
-    curve |= {"epochs": 60, "test": None}
+    curve |= {"epochs": 60, "test": None, "command": "curves.py"}
     _write(folder / "curves.json", [{**curve, "seconds": [1, 12], "hits@1": [0.1, 0.7]}])
     return folder
 
