@@ -1,48 +1,64 @@
-"""The examples of the guide to calibration are run."""
+"""The examples of the guides are run, with less training."""
 
 import re
+import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.train import build_parser
 from pyg_mmea.datasets import FakeMMKG
-from pyg_mmea.training import TrainingConfig
+from pyg_mmea.training import Aligner, TrainingConfig
 
-GUIDE = Path(__file__).parents[1] / "docs" / "calibration.rst"
+DOCS = Path(__file__).parents[1] / "docs"
+FEW = TrainingConfig(epochs=7, switch_epoch=1, round_every=1, lr=0.02)
 
 
-def blocks(language: str) -> list[str]:
+def blocks(guide: str, language: str) -> list[str]:
     pattern = rf"\.\. code-block:: {language}\n\n((?:(?:    .*)?\n)+)"
-    found = re.findall(pattern, GUIDE.read_text(encoding="utf-8"))
-    return [textwrap.dedent(block) for block in found]
+    text = (DOCS / guide).read_text(encoding="utf-8")
+    return [textwrap.dedent(block) for block in re.findall(pattern, text)]
 
 
 @pytest.fixture
-def data() -> HeteroData:
-    return FakeMMKG()[0]
+def guide(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Where the code of a guide is run, so that it is found by class path, too."""
+    module = ModuleType("my_package")
+    monkeypatch.setitem(sys.modules, "my_package", module)
+    fit = Aligner.fit
+
+    def quick(self: Aligner, data: object) -> Aligner:
+        self.training = FEW
+        return fit(self, data, quiet=True)
+
+    monkeypatch.setattr(Aligner, "fit", quick)
+    return module
 
 
-def test_a_step_of_ones_own(data: HeteroData) -> None:
-    (code,) = blocks("python")
-    few = TrainingConfig(epochs=7, switch_epoch=1, round_every=1, lr=0.02)
-    names = {"data": data, "few": few, "__name__": "guide"}
-    assert "Aligner(calibrator=calibrator)" in code
-    exec(code.replace("=calibrator)", "=calibrator, training=few)"), names)
-    aligner = names["aligner"]
-    assert aligner.result["num_pseudo_labels"] > 0
-
-
-def test_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,), (text,) = blocks("python"), blocks("yaml")
-    (tmp_path / "my_package.py").write_text(code.partition("\ncalibrator =")[0])
-    monkeypatch.syspath_prepend(tmp_path)
+def test_calibration(guide: ModuleType, tmp_path: Path) -> None:
+    (code,), (text,) = blocks("calibration.rst", "python"), blocks("calibration.rst", "yaml")
+    guide.data = FakeMMKG()[0]
+    exec(code, guide.__dict__)
+    assert guide.aligner.result["num_pseudo_labels"] > 0
     config = tmp_path / "settings.yaml"
     config.write_text(text)
     parser = build_parser()
     settings = parser.parse_args(["--config", str(config), "--data=FakeMMKG", "--out=none"])
     built = parser.instantiate(settings)
-    assert type(built.calibration.proposer).__name__ == "PictureProposer"
+    assert isinstance(built.calibration.proposer, guide.PictureProposer)
     assert built.training.switch_epoch == "auto"
+
+
+def test_extending(guide: ModuleType) -> None:
+    for code in blocks("extending.rst", "python"):
+        exec(code, guide.__dict__)
+    assert "price" in guide.aligner.result["view_weights"]
+    assert "price_frozen" in guide.aligner.result["view_weights"]
+    parser = build_parser()
+    options = ["--model.structure_encoder=my_package.TwoHops"]
+    options += ["--objective=my_package.WithTriplets", "--out=none"]
+    options += ["--data=Catalogue", "--data.transform=my_package.AddPrices"]
+    built = parser.instantiate(parser.parse_args(options))
+    assert isinstance(built.data.transform, guide.AddPrices)

@@ -28,7 +28,8 @@ class PairSpec:
         num_entities (dict[str, int]): Entities of each graph.
         relation_index (dict[str, list[int]]): For each graph, the joint id of each relation;
             relations of the same URI share one.
-        in_channels (dict[str, int]): Size of the features of each modality that both graphs have.
+        in_channels (dict[str, int]): Size of the features of each modality that both graphs have:
+            those of :class:`~pyg_mmea.typing.Modality`, then those of one's own.
     """
 
     num_entities: dict[str, int]
@@ -43,10 +44,11 @@ class PairSpec:
             side: [joint.setdefault(uri, len(joint)) for uri in data[edge].relation_uri]
             for side, edge in RELATION_EDGE.items()
         }
+        own = (key.removeprefix("x_") for key in data["source"] if key.startswith("x_"))
         in_channels = {
-            str(modality): data["source"][f"x_{modality}"].size(1)
-            for modality in Modality
-            if all(f"x_{modality}" in data[side] for side in SIDES)
+            name: data["source"][f"x_{name}"].size(1)
+            for name in dict.fromkeys([*map(str, Modality), *own])
+            if all(f"x_{name}" in data[side] for side in SIDES)
         }
         return cls({side: data[side].num_nodes for side in SIDES}, relation_index, in_channels)
 

@@ -18,7 +18,10 @@ from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.typing import SIDES, Modality
 
 _BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
-_TEXT_OF = {Modality.RELATION: Modality.RELATION_TEXT, Modality.ATTRIBUTE: Modality.ATTRIBUTE_TEXT}
+_TEXT_OF: dict[str, str] = {
+    Modality.RELATION: Modality.RELATION_TEXT,
+    Modality.ATTRIBUTE: Modality.ATTRIBUTE_TEXT,
+}
 _ROWS_AT_ONCE = 1 << 16
 _BAG_OF = {str(text): bag for bag, text in _TEXT_OF.items()}
 
@@ -31,7 +34,8 @@ class PCMEA(AlignmentModel):
     * structure: learnable entity vectors and a structure encoder;
     * relations, attributes: linear layer on the bag, which attends to the verbalised triples where
       text features exist;
-    * pictures, names, and texts whose bag is not used: linear layer on frozen features;
+    * pictures, names, texts whose bag is not used, and modalities of one's own: linear layer on
+      dense features;
     * joint: :class:`~pyg_mmea.nn.fusion.WeightedConcat`.
 
     Two things are ours, and off in the paper's form (:obj:`structure_encoder="gat"`,
@@ -100,7 +104,7 @@ class PCMEA(AlignmentModel):
                 continue  # a text is part of its bag, where that is used
             make = BagEncoder if name in _BAGS else DenseEncoder
             self.encoders[name] = make(spec.in_channels[name], modality_channels)
-            text = _TEXT_OF.get(Modality(name))
+            text = _TEXT_OF.get(name)
             if text is not None and text in self.modalities:
                 self.cross_attention[name] = BagTextCrossAttention(
                     modality_channels, spec.in_channels[text]
@@ -176,7 +180,7 @@ class PCMEA(AlignmentModel):
     def _encode(self, store: NodeStorage, name: str) -> Tensor:
         x = _by_rows(self.encoders[name], store[f"x_{name}"], store[f"{name}_mask"])
         if name in self.cross_attention:
-            text = _TEXT_OF[Modality(name)]
+            text = _TEXT_OF[name]
             attention = self.cross_attention[name]
             x = _by_rows(attention, x, store[f"x_{text}"], store[f"{text}_mask"])
         return x

@@ -1,0 +1,142 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.nn import GAT, GCN, GraphSAGE
+
+from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.loss import InfoNCELoss
+from pyg_mmea.nn import PCMEA, GATEncoder, RelationReflectionEncoder
+from pyg_mmea.testing import LargestTensor, check_loss, check_model, check_structure_encoder
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: GATEncoder(16),
+        lambda: RelationReflectionEncoder(16, 6),
+        lambda: GCN(16, 16, 2),
+        lambda: GraphSAGE(16, 16, 2),
+        lambda: GAT(16, 16, 2, out_channels=16, v2=True),
+    ],
+    ids=["gat", "relation_reflection", "GCN", "GraphSAGE", "GATv2"],
+)
+def test_encoders_that_are_fine(make: Callable[[], torch.nn.Module]) -> None:
+    torch.manual_seed(0)
+    encoder = make()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    check_structure_encoder(encoder, channels=16)
+    for name, value in encoder.state_dict().items():  # it was a copy that was made double
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name])
+
+
+class Base(torch.nn.Module):
+    out_channels = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = torch.nn.Linear(8, 8)
+
+    def mean(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return torch.zeros_like(x).index_add(0, edge_index[1], x[edge_index[0]])
+
+
+class Dense(Base):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = self.lin(x)
+        return (x @ x.t()).softmax(dim=1) @ x
+
+
+class OrderMatters(Base):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.lin(x) + torch.arange(x.size(0), dtype=x.dtype).view(-1, 1)
+
+
+class Unused(Base):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.mean(x, edge_index)
+
+
+class DividesByDegree(Base):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        degree = torch.bincount(edge_index[1], minlength=x.size(0)).view(-1, 1)
+        return self.mean(self.lin(x), edge_index) / degree
+
+
+class Pooled(Base):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.lin(x).mean(dim=0, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (Dense, "matrix of nodes by nodes"),
+        (OrderMatters, "renumbering the nodes"),
+        (Unused, r"'encoder.lin.weight' needs to get a gradient"),
+        (DividesByDegree, "needs to be finite"),
+        (Pooled, r"needs to have shape \[1500, D\] \(got \[1, 8\]\)"),
+    ],
+)
+def test_encoders_that_are_broken(encoder: type[torch.nn.Module], message: str) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(AssertionError, match=message):
+        check_structure_encoder(encoder(), channels=8)
+
+
+def test_losses_that_are_fine() -> None:
+    torch.manual_seed(0)
+    check_loss(InfoNCELoss())
+    check_loss(lambda x_s, x_t: F.mse_loss(x_s, x_t))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda x_s, x_t: (x_s - x_t).square().sum(dim=1), "needs to be a scalar"),
+        (lambda x_s, x_t: (x_s - x_t).square().sum() / 0, "needs to be finite"),
+        (lambda x_s, x_t: (x_s - x_t.detach()).square().sum(), "'x_t' needs to get a gradient"),
+        (lambda x_s, x_t: (x_s - x_t)[0].square().sum(), "order of links"),
+        (lambda x_s, x_t: -(x_s - x_t).square().mean(), "alike need to cost less"),
+    ],
+)
+def test_losses_that_are_broken(loss: Callable[[Tensor, Tensor], Tensor], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_loss(loss)
+
+
+class WrongSizes(PCMEA):
+    @property
+    def out_channels(self) -> dict[str, int]:
+        return {**super().out_channels, "joint": 1}
+
+
+class IgnoresNodes(PCMEA):
+    def forward(self, data, nodes=None):
+        return super().forward(data)
+
+
+def test_models() -> None:
+    data = FakeMMKG()[0]
+    torch.manual_seed(0)
+    check_model(PCMEA.from_data(data, channels=8, modality_channels=8), data)
+    for broken, message in (
+        (WrongSizes, "'out_channels' needs"),
+        (IgnoresNodes, "nodes. needs"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_model(broken.from_data(data, channels=8, modality_channels=8), data)
+
+
+def test_largest_tensor_knows_backward_passes() -> None:
+    x = torch.randn(3, 1, requires_grad=True)
+    loss = x.expand(3, 50).square().sum()
+    with LargestTensor() as largest:
+        _ = x + 1
+    assert largest.num_entries == 3
+    with LargestTensor() as largest:
+        loss.backward()
+    assert largest.num_entries == 150
