@@ -90,7 +90,7 @@ def fit_view_weights(
         loss.backward()
         return loss
 
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast(scores.device.type, enabled=False):
         optimizer.step(closure)
     weight = theta.detach().softmax(dim=0)
     return dict(zip(names, weight.tolist(), strict=True))
@@ -101,7 +101,8 @@ def _scores(x: Tensor, y: Tensor, links: Tensor, sample: Tensor) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)  # at least single precision
     anchor = F.normalize(x[links[0]].to(dtype), dim=1)  # [C, D]
     gold = (anchor * F.normalize(y[links[1]].to(dtype), dim=1)).sum(dim=1, keepdim=True)
-    other = anchor @ F.normalize(y[sample].to(dtype), dim=1).t()  # [C, negatives]
+    with torch.autocast(x.device.type, enabled=False):  # as precise as the sum above
+        other = anchor @ F.normalize(y[sample].to(dtype), dim=1).t()  # [C, negatives]
     other.masked_fill_(links[1].view(-1, 1) == sample.view(1, -1), -1.0)
     return torch.cat([gold, other], dim=1)
 

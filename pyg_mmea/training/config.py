@@ -67,7 +67,8 @@ class TrainingConfig:
             :obj:`accumulate_grad_batches` batches, and gives the same weights however these are
             shared out, up to float noise: two devices make half as many steps an epoch as one.
         precision (str): Passed to Lightning: :obj:`"32-true"`, :obj:`"16-mixed"`,
-            :obj:`"bf16-mixed"`, or :obj:`"64-true"`, which trains in double precision.
+            :obj:`"bf16-mixed"`, or :obj:`"64-true"`, which trains in double precision, with all
+            features in memory.
         tensorboard (bool): Log to TensorBoard, too.
     """
 

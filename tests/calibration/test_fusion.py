@@ -99,3 +99,17 @@ def test_the_joint_embedding_has_a_gradient():
     view = torch.randn(5, 3, requires_grad=True)
     weighted_joint({"a": view, "b": torch.randn(5, 2)}, {"a": 0.5, "b": 0.5}).sum().backward()
     assert view.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_mixed_precision_does_not_reach_the_weights(dtype):
+    torch.manual_seed(0)
+    source, noise = torch.randn(2, 40, 16, dtype=dtype)
+    out = {
+        "source": {"good": source, "bad": noise},
+        "target": {"good": source + 0.3 * noise, "bad": torch.randn(40, 16, dtype=dtype)},
+    }
+    links = torch.arange(12).repeat(2, 1)
+    expected = fit_view_weights(out, links)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert fit_view_weights(out, links) == expected
