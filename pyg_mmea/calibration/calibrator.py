@@ -15,6 +15,8 @@ from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
 from pyg_mmea.utils.search import SEARCHES
 
+_MAJORITY = 0.501  # more than half, of any number of voters that there can be
+
 
 class Threshold(NamedTuple):
     """The least confidence that is enough, and why.
@@ -25,7 +27,8 @@ class Threshold(NamedTuple):
             :func:`~pyg_mmea.calibration.precision_threshold`. Where the cases allow no promise,
             since they are too few or too many of them are wrong, :obj:`"expected precision"`, see
             :func:`~pyg_mmea.calibration.expected_threshold`: an estimate. Where nothing was
-            learned, :obj:`"unanimity"`: all voters need to rank a pair first.
+            learned, :obj:`"majority"`: more than half of the voters that do not abstain need to
+            rank a pair first.
     """
 
     value: float
@@ -156,7 +159,7 @@ class Calibrator:
         if math.isfinite(value):
             return Threshold(value, "conformal selection")
         if self.confidence.rule == "agreement":
-            return Threshold(1.0, "unanimity")
+            return Threshold(_MAJORITY, "majority")
         return Threshold(expected_threshold(confidence, precision), "expected precision")
 
     def examine(

@@ -26,8 +26,8 @@ class VoteConfidence:
     counts as :math:`(N_+ + 1) / (N_+ + 2)` right and a wrong one as :math:`1 / (N_- + 2)`.
 
     A round with too few cases leaves what an earlier one taught in force. Where nothing was
-    learned, confidence is a rule and no probability: one if all voters rank the pair first, else
-    half the share that agrees.
+    learned, confidence is a rule and no probability: the share of the voters that rank the pair
+    first, of those that do not abstain.
 
     Args:
         min_cases (int): Cases needed. (default: :obj:`20`)
@@ -103,10 +103,8 @@ class VoteConfidence:
         """Returns a confidence in [0, 1] for each candidate :math:`(P)`."""
         if not self._state:
             votes = votes.cpu()
-            voting = ~votes.abstains
-            first = ((votes.rank == 1) | votes.abstains).all(dim=1) & voting.any(dim=1)
-            share = votes.agrees.sum(dim=1).double() / voting.sum(dim=1).clamp(min=1)
-            return torch.where(first, 1.0, share / 2)
+            first = (votes.rank == 1).sum(dim=1).double()  # an abstention is no rank
+            return first / (~votes.abstains).sum(dim=1).clamp(min=1)
         inputs = torch.from_numpy(_inputs(candidates, votes))
         return torch.sigmoid(inputs @ self._state["weight"] + self._state["bias"])
 

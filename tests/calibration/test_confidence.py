@@ -174,9 +174,9 @@ def test_rule_with_too_few_cases(min_cases, num_cases):
         ((1, 1), 1.0),
         ((1, None), 1.0),  # who abstains does not count
         ((None, None), 0.0),
-        ((1, 1.5), 0.5),  # both agree, but one does not rank it first
-        ((1, 9), 0.25),
-        ((3, None), 0.5),
+        ((1, 1.5), 0.5),  # a tie is not the first rank
+        ((1, 9), 0.5),
+        ((3, None), 0.0),
         ((8, 9), 0.0),
     ],
 )

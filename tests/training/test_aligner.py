@@ -31,7 +31,7 @@ QUICK = {
 
 
 def _aligner(calibrate: bool = True, seed: int = 0, **training: object) -> Aligner:
-    # With agreement of all voters as the rule, the few validation links of the fake are enough.
+    # With the majority of voters as the rule, the few validation links of the fake are enough.
     calibrator = Calibrator(pool=PseudoLabelPool(min_votes=1, patience=1))
     config = TrainingConfig(**{**QUICK, **training})
     return Aligner(calibrator=calibrator, calibrate=calibrate, training=config, seed=seed)
