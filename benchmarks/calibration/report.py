@@ -114,6 +114,8 @@ def table(results: Results, settings: list[str], specs: list[str]) -> list[str]:
 
 def turned(results: Results, settings: list[str], specs: list[str]) -> list[str]:
     """A row each data set and condition, a column a setting."""
+    if not specs:
+        return ["Not run yet."]
     lines = [
         "| | " + " | ".join(f"`{setting}`" for setting in settings) + " |",
         "| --- |" + " --- |" * len(settings),
