@@ -158,14 +158,18 @@ def draw(results: Results, path: Path) -> bool:
         size = (3.2 * len(panels), 5.2)
         figure, axes = plt.subplots(2, len(panels), figsize=size, sharey="row", squeeze=False)
         for column, ((data, _, title), specs) in enumerate(panels.items()):
-            for setting in COMPARED:
+            for i, setting in enumerate(COMPARED):
                 runs_of = results.get(setting, {})
                 shown = [spec for spec in (data, *specs) if runs_of.get(spec)]
                 for row, name in enumerate(("hits@1", "precision")):
-                    points = [_mean(runs_of[spec], name) for spec in shown]
-                    if None not in points:
-                        amounts = [_amount(spec) if "+" in spec else 0 for spec in shown]
-                        axes[row, column].plot(amounts, points, marker="o", label=setting)
+                    means = {spec: _mean(runs_of[spec], name) for spec in shown}
+                    points = {
+                        _amount(spec) if "+" in spec else 0: value
+                        for spec, value in means.items()
+                        if value is not None  # there may be no pseudo-label
+                    }
+                    style = {"marker": "o", "color": f"C{i}", "label": setting}
+                    axes[row, column].plot(list(points), list(points.values()), **style)
             axes[0, column].set_title(f"{DATA[data]}\n{title}", fontsize=9)
             axes[1, column].set_xlabel("percent")
         axes[0, 0].set_ylabel("Hits@1")
