@@ -28,7 +28,7 @@ class Threshold(NamedTuple):
             since they are too few or too many of them are wrong, :obj:`"expected precision"`, see
             :func:`~pyg_mmea.calibration.expected_threshold`: an estimate. Where nothing was
             learned, :obj:`"majority"`: more than half of the voters that do not abstain need to
-            rank a pair first.
+            rank a pair first, or for a precision of one :obj:`"unanimity"`: all of them.
     """
 
     value: float
@@ -159,6 +159,8 @@ class Calibrator:
         if math.isfinite(value):
             return Threshold(value, "conformal selection")
         if self.confidence.rule == "agreement":
+            if precision == 1:
+                return Threshold(1.0, "unanimity")
             return Threshold(_MAJORITY, "majority")
         return Threshold(expected_threshold(confidence, precision), "expected precision")
 

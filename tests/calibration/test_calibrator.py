@@ -248,6 +248,7 @@ def test_threshold_by_the_number_of_cases(num_cases, precision, rule):
 def test_threshold_where_nothing_was_learned():
     confidence = torch.rand(5).double()
     assert Calibrator().threshold(confidence, 0.5) == Threshold(0.501, "majority")
+    assert Calibrator().threshold(confidence, 1.0) == Threshold(1.0, "unanimity")
     everything = Threshold(float(confidence.min()), "conformal selection")
     assert Calibrator().threshold(confidence, 0.0) == everything
 
