@@ -31,6 +31,7 @@ RANK = {
     "calibration": 6,
     "training": 7,
     "cli": 8,
+    "testing": 6,
     "__main__": 9,
 }
 SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg)
