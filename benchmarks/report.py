@@ -5,7 +5,7 @@ python benchmarks/report.py
 
 from pathlib import Path
 
-from tables import DATA, Results, load, spread
+from tables import DATA, Results, load, panels, spread
 
 HERE = Path(__file__).parent
 INTRO = """\
@@ -88,18 +88,14 @@ def alignment_table(runs_of: dict[str, list[dict]]) -> list[str]:
 
 def draw_reliability(runs_of: dict[str, list[dict]], path: Path) -> bool:
     """Precision over confidence, a panel a data set and a line a run; tells if there is any."""
-    import matplotlib.pyplot as plt
-
     shown = {
         d: [r["reliability"] for r in runs if "reliability" in r] for d, runs in runs_of.items()
     }
     shown = {data: curves for data, curves in shown.items() if curves}
     if not shown:
         return False
-    # The same text gives the same file: no date, no random ids.
-    with plt.rc_context({"svg.hashsalt": "pyg_mmea", "svg.fonttype": "none"}):
-        size = (2.6 * len(shown), 2.8)
-        figure, axes = plt.subplots(1, len(shown), figsize=size, sharey=True, squeeze=False)
+    size = (2.6 * len(shown), 2.8)
+    with panels(path, 1, len(shown), figsize=size, sharey=True) as axes:
         for axis, (data, curves) in zip(axes[0], shown.items(), strict=True):
             axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
             for curve in curves:
@@ -107,10 +103,6 @@ def draw_reliability(runs_of: dict[str, list[dict]], path: Path) -> bool:
             axis.set(title=DATA[data], xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
             axis.title.set_fontsize(9)
         axes[0, 0].set_ylabel("precision on test links")
-        figure.tight_layout()
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, metadata={"Date": None})
-        plt.close(figure)
     return True
 
 
@@ -125,12 +117,12 @@ def summary(results: Results) -> str:
         for setting in ("supervised", "calibrated"):
             runs = results[setting].get(data, [])
             hits = [run["test"]["mean"]["hits@1"] for run in runs]
-            cells.append(spread(hits) if hits else "")
+            cells.append(spread(hits) if hits else "not run")
         runs = results["calibrated"].get(data, [])
         known = [r["pseudo_label_precision"] for r in runs if r["pseudo_label_precision"]]
         labels = spread([run["num_pseudo_labels"] for run in runs], 0) if runs else ""
         cells.append(f"{labels} ({spread(known)})" if known else labels)
-        if any(cells[1:]):
+        if any(results[setting].get(data) for setting in ("supervised", "calibrated")):
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

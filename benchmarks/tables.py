@@ -2,8 +2,11 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 DATA = {
     "zh_en": "DBP15K zh_en",
@@ -34,3 +37,17 @@ def spread(values: list[float], digits: int = 3) -> str:
     """Mean, and standard deviation where there is more than one."""
     text = f"{mean(values):.{digits}f}"
     return f"{text} ± {stdev(values):.{digits}f}" if len(values) > 1 else text
+
+
+@contextmanager
+def panels(path: Path, rows: int, columns: int, **kwargs: Any) -> Iterator[Any]:
+    """Gives the axes of a plot, and writes it; the same text gives the same file."""
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context({"svg.hashsalt": "pyg_mmea", "svg.fonttype": "none"}):
+        figure, axes = plt.subplots(rows, columns, squeeze=False, **kwargs)
+        yield axes
+        figure.tight_layout()
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)

@@ -50,6 +50,15 @@ class Dense(Base):
         return (x @ x.t()).softmax(dim=1) @ x
 
 
+class WideDense(Dense):
+    """Whose linear part is as large as the matrix of the smaller graph."""
+
+    out_channels = 2000
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return super().forward(x, edge_index).repeat(1, 250)
+
+
 class OrderMatters(Base):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.lin(x) + torch.arange(x.size(0), dtype=x.dtype).view(-1, 1)
@@ -74,7 +83,8 @@ class Pooled(Base):
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        (Dense, "matrix of nodes by nodes"),
+        (Dense, "grow with the nodes"),
+        (WideDense, "grow with the nodes"),
         (OrderMatters, "renumbering the nodes"),
         (Unused, r"'encoder.lin.weight' needs to get a gradient"),
         (DividesByDegree, "needs to be finite"),

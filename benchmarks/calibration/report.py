@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from tables import DATA, Results, load, spread  # noqa: E402
+from tables import DATA, Results, load, panels, spread  # noqa: E402
 
 INTRO = """\
 # Calibration: what each part of it is worth
@@ -59,9 +59,12 @@ DECIDERS = [
     "calibrated",
 ]
 COMPARED = ["supervised", "naive_pseudo_labels", "calibrated"]
-MOMENTA = ["0", "0.9", "0.99", "0.999", "0.9999"]
 SWEEP = [
-    *(f"momentum_{m}" for m in MOMENTA),
+    "momentum_0",
+    "momentum_0.9",
+    "momentum_0.99",
+    "momentum_0.999",
+    "momentum_0.9999",
     "switch_5",
     "switch_30",
     "switch_auto",
@@ -144,20 +147,17 @@ def _amount(spec: str) -> int:
 
 def draw(results: Results, path: Path) -> bool:
     """Hits@1 over the amount of noise, a panel each kind of noise; tells if there is any."""
-    import matplotlib.pyplot as plt
-
-    panels = {
+    shown_in = {
         (data, condition, title): specs
         for condition, title in NOISE.items()
         for data in DATA
         if (specs := [s for s in specs_with(results, condition) if s.startswith(f"{data}+")])
     }
-    if not panels:
+    if not shown_in:
         return False
-    with plt.rc_context({"svg.hashsalt": "pyg_mmea", "svg.fonttype": "none"}):
-        size = (3.2 * len(panels), 5.2)
-        figure, axes = plt.subplots(2, len(panels), figsize=size, sharey="row", squeeze=False)
-        for column, ((data, _, title), specs) in enumerate(panels.items()):
+    size = (3.2 * len(shown_in), 5.2)
+    with panels(path, 2, len(shown_in), figsize=size, sharey="row") as axes:
+        for column, ((data, _, title), specs) in enumerate(shown_in.items()):
             for i, setting in enumerate(COMPARED):
                 runs_of = results.get(setting, {})
                 shown = [spec for spec in (data, *specs) if runs_of.get(spec)]
@@ -175,10 +175,6 @@ def draw(results: Results, path: Path) -> bool:
         axes[0, 0].set_ylabel("Hits@1")
         axes[1, 0].set_ylabel("precision of pseudo-labels")
         axes[0, 0].legend(fontsize=8)
-        figure.tight_layout()
-        path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, metadata={"Date": None})
-        plt.close(figure)
     return True
 
 

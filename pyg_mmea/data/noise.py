@@ -6,7 +6,6 @@ from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 from torch_geometric.transforms import BaseTransform
 
-from pyg_mmea.data.transforms import check_modality
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 
@@ -42,7 +41,6 @@ class CorruptSeeds(BaseTransform):
 
 class _CorruptFeatures(BaseTransform):
     def __init__(self, modality: str, ratio: float, noise_seed: int = 0) -> None:
-        check_modality("modality", modality)
         self.modality, self.ratio, self.noise_seed = modality, _checked_ratio(ratio), noise_seed
 
     def forward(self, data: HeteroData) -> HeteroData:
@@ -72,8 +70,7 @@ class SwapFeatures(_CorruptFeatures):
         noise_seed (int): Seed of the draw. (default: :obj:`0`)
 
     Raises:
-        ValueError: If :obj:`modality` is no modality with features, if :obj:`ratio` is not in
-            [0, 1], or if the data lack the modality.
+        ValueError: If :obj:`ratio` is not in [0, 1], or if the data lack the modality.
     """
 
     def _corrupt(self, store: NodeStorage, chosen: Tensor) -> None:
@@ -91,8 +88,7 @@ class HideFeatures(_CorruptFeatures):
         noise_seed (int): Seed of the draw. (default: :obj:`0`)
 
     Raises:
-        ValueError: If :obj:`modality` is no modality with features, if :obj:`ratio` is not in
-            [0, 1], or if the data lack the modality.
+        ValueError: If :obj:`ratio` is not in [0, 1], or if the data lack the modality.
     """
 
     def _corrupt(self, store: NodeStorage, chosen: Tensor) -> None:

@@ -6,7 +6,6 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_mmea.data.split import split_seeds
-from pyg_mmea.data.transforms import check_modality
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.matching import Matches, mutual_nearest
 
@@ -32,8 +31,7 @@ class PivotAnchors(BaseTransform):
         split_seed (int): Seed of the draw of validation links. (default: :obj:`0`)
 
     Raises:
-        ValueError: If :obj:`modality` is no modality with features, if :obj:`num_links` is below
-            one, or if the data lack the modality.
+        ValueError: If :obj:`num_links` is below one, or if the data lack the modality.
     """
 
     def __init__(
@@ -44,7 +42,6 @@ class PivotAnchors(BaseTransform):
         csls_k: int = 10,
         split_seed: int = 0,
     ) -> None:
-        check_modality("modality", modality)
         if num_links is not None and num_links < 1:
             raise ValueError(f"'num_links' needs to be at least 1 (got {num_links})")
         self.modality = modality

@@ -9,13 +9,6 @@ from torch_geometric.transforms import BaseTransform
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES, SPLIT_MASKS, Modality
 
 
-def check_modality(argument: str, name: str) -> None:
-    """Raises a :class:`ValueError` about an argument that names no modality with features."""
-    allowed = [str(each) for each in Modality if each != Modality.STRUCTURE]
-    if name not in allowed:
-        raise ValueError(f"'{argument}' needs to be among {', '.join(allowed)} (got '{name}')")
-
-
 class HideAnchors(BaseTransform):
     """Keeps some of the links and leaves no trace of the others.
 
@@ -56,19 +49,23 @@ class DropModality(BaseTransform):
     Labels and paths of pictures stay, since no model reads them.
 
     Args:
-        names (str or Iterable[str]): Modalities; those that the data lack are passed over.
+        names (str or Iterable[str]): Modalities; those of the library that the data lack are
+            passed over.
 
     Raises:
-        ValueError: If a name is no modality with features.
+        ValueError: If a name is neither one of those nor a modality of one's own in the data.
     """
 
     def __init__(self, names: str | Iterable[str]) -> None:
         self.names = [names] if isinstance(names, str) else list(names)
-        for name in self.names:
-            check_modality("names", name)
 
     def forward(self, data: HeteroData) -> HeteroData:
+        allowed = [str(each) for each in Modality if each != Modality.STRUCTURE]
         for name in self.names:
+            if name not in allowed and not any(f"x_{name}" in data[side] for side in SIDES):
+                raise ValueError(
+                    f"'names' needs to be among {', '.join(allowed)} or in the data (got '{name}')"
+                )
             for side in SIDES:
                 for key in (f"x_{name}", f"{name}_mask"):
                     data[side].pop(key, None)

@@ -30,7 +30,8 @@ class AlignmentModule(LightningModule):
         model (AlignmentModel): The model.
         objective (torch.nn.Module): Called as
             ``objective(out, links, negatives=..., momentum=...)``, returns the terms of the loss
-            by name. Its parameters are trained, too.
+            by name. One of the name :obj:`"momentum"` is weighted by :meth:`momentum_weight`. Its
+            parameters are trained, too.
         data (HeteroData): The pair; its links are not read.
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`, which the propagation starts
             from.

@@ -44,8 +44,7 @@ def test_the_page_has_what_was_run(
     assert "| `calibrated` | 0.750<br>7 (0.950) |" in page
     assert "| `naive_pseudo_labels` | 0.625<br>7 (0.875) |" in page
     assert "| DBP15K zh_en, seeds 1 |  |  | 0.250<br>7 (0.800) |" in page
-    wrong = [line for line in page.splitlines() if "wrong seeds" in line]
-    assert ["wrong seeds 5 " in wrong[0], "wrong seeds 20 " in wrong[1]] == [True, True]
+    assert page.index(", wrong seeds 5 |") < page.index(", wrong seeds 20 |")
     assert (tmp_path / "calibration" / "plots" / "noise.svg").exists()
     assert "pyg-mmea train naive_pseudo_labels" in page
 

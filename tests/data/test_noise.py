@@ -70,8 +70,8 @@ def test_noise_is_checked(fake: AlignmentData) -> None:
             CorruptSeeds(ratio)
         with pytest.raises(ValueError, match="'ratio' needs to be in"):
             HideFeatures("image", ratio)
-    with pytest.raises(ValueError, match="'modality' needs to be among"):
-        SwapFeatures("smell", 0.5)
+    with pytest.raises(ValueError, match="needs features of 'smell'"):
+        SwapFeatures("smell", 0.5)(fake)
     with pytest.raises(ValueError, match="needs features of 'image'"):
         SwapFeatures("image", 0.5)(DropModality("image")(fake))
     assert repr(HideFeatures("image", 0.5)) == "HideFeatures('image', 0.5)"

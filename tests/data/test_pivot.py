@@ -59,8 +59,8 @@ def test_pivot_anchors_of_sparse_bags(fake: AlignmentData) -> None:
 
 def test_pivot_anchors_arguments(fake: AlignmentData) -> None:
     assert str(PivotAnchors("name", 5)) == "PivotAnchors('name', num_links=5)"
-    with pytest.raises(ValueError, match="'modality' needs to be among"):
-        PivotAnchors("structure")
+    with pytest.raises(ValueError, match="needs features of 'structure'"):
+        PivotAnchors("structure")(fake)
     with pytest.raises(ValueError, match="'num_links' needs to be at least 1"):
         PivotAnchors("image", 0)
     with pytest.raises(ValueError, match="needs features of 'name'"):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pyg_mmea.data import AlignmentData, DropModality, HideAnchors, validate
-from pyg_mmea.typing import ANCHOR_EDGE
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 
 @pytest.mark.parametrize(("keep", "masks"), [("train", ["train"]), ("train+val", ["train", "val"])])
@@ -54,6 +54,15 @@ def test_drop_modality(fake: AlignmentData) -> None:
 
 
 @pytest.mark.parametrize("name", ["structure", "picture"])
-def test_drop_modality_checks_names(name: str) -> None:
+def test_drop_modality_checks_names(fake: AlignmentData, name: str) -> None:
     with pytest.raises(ValueError, match=r"'names' needs to be among relation, .*got"):
-        DropModality(name)
+        DropModality(name)(fake)
+
+
+def test_drop_modality_of_ones_own(fake: AlignmentData) -> None:
+    for side in SIDES:
+        fake[side].x_price = torch.ones(fake[side].num_nodes, 1)
+        fake[side].price_mask = torch.ones(fake[side].num_nodes, dtype=torch.bool)
+    dropped = DropModality("price")(fake)
+    validate(dropped)
+    assert not any("x_price" in dropped[side] for side in SIDES)
