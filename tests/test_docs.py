@@ -59,6 +59,6 @@ def test_extending(guide: ModuleType) -> None:
     parser = build_parser()
     options = ["--model.structure_encoder=my_package.TwoHops"]
     options += ["--objective=my_package.WithTriplets", "--out=none"]
-    options += ["--data=Catalogue", "--data.transform=my_package.AddPrices"]
+    options += ["--data=FakeMMKG", "--data.transform=my_package.AddPrices"]
     built = parser.instantiate(parser.parse_args(options))
     assert isinstance(built.data.transform, guide.AddPrices)
