@@ -1,7 +1,8 @@
 """What models with one encoder a modality share."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from pyg_mmea.nn.dropout import ByteDropout
 from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
 from pyg_mmea.nn.encoder.structure import RelationReflectionEncoder, take
 from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_encoder
+from pyg_mmea.nn.fusion import WeightedConcat
 from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.typing import SIDES, Modality
 
@@ -175,8 +177,32 @@ class MultiModalModel(AlignmentModel):
         return x
 
 
-def by_rows(module: torch.nn.Module, *columns: Tensor) -> Tensor:
-    """Calls a module that treats each row alone, by blocks of rows where nothing is learned, so
+class ConcatModel(MultiModalModel):
+    """Base class of models whose joint embedding is a
+    :class:`~pyg_mmea.nn.fusion.WeightedConcat`.
+
+    Args:
+        spec (PairSpec): The sizes of the pair of graphs.
+        *args: See :class:`MultiModalModel`.
+        missing (str): What :class:`~pyg_mmea.nn.fusion.WeightedConcat` does about missing
+            modalities. (default: :obj:`"zero"`)
+        **kwargs: See :class:`MultiModalModel`.
+    """
+
+    def __init__(self, spec: PairSpec, *args: Any, missing: str = "zero", **kwargs: Any) -> None:
+        super().__init__(spec, *args, **kwargs)
+        self.fusion = WeightedConcat(list(self.sizes), list(self.sizes.values()), missing)
+
+    @property
+    def out_channels(self) -> dict[str, int]:
+        return {**self.sizes, "joint": self.fusion.out_channels}
+
+    def join(self, out: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {**out, "joint": self.fusion(out, masks)}
+
+
+def by_rows(module: Callable[..., Tensor], *columns: Tensor) -> Tensor:
+    """Calls what treats each row alone, by blocks of rows where nothing is learned, so
     that of features in a memory-mapped file only a block is in memory."""
     num_rows = columns[0].size(0)
     sparse = any(x.layout != torch.strided for x in columns)

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from pyg_mmea.nn.fusion import WeightedConcat
 from pyg_mmea.nn.models.base import PairSpec
-from pyg_mmea.nn.models.multimodal import MultiModalModel
+from pyg_mmea.nn.models.multimodal import ConcatModel
 
 
-class PCMEA(MultiModalModel):
+class PCMEA(ConcatModel):
     r"""The encoders of `"Pseudo-Label Calibration Semi-supervised Multi-Modal Entity Alignment"
     <https://arxiv.org/abs/2403.01203>`_ (AAAI 2024): one per modality, and their weighted
     concatenation.
@@ -76,12 +74,5 @@ class PCMEA(MultiModalModel):
             modalities,
             dropout,
             cross_attention=True,
+            missing=missing,
         )
-        self.fusion = WeightedConcat(list(self.sizes), list(self.sizes.values()), missing)
-
-    @property
-    def out_channels(self) -> dict[str, int]:
-        return {**self.sizes, "joint": self.fusion.out_channels}
-
-    def join(self, out: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {**out, "joint": self.fusion(out, masks)}
