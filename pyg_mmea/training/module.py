@@ -190,8 +190,8 @@ class AlignmentModule(LightningModule):
         """Weighs the views on the validation links, unless the model ranks by its own joint
         embedding, and ranks all entities for each of them."""
         links = batch[0].t()
-        joint = [out["joint"] for out in self._with_joint(self.weigh(links)).values()]
-        ranks = torch.cat(link_ranks(*joint, links, candidates="all", csls_k=0))
+        z_s, z_t = (out["joint"] for out in self._with_joint(self.weigh(links)).values())
+        ranks = torch.cat(link_ranks(z_s, z_t, links, candidates="all", csls_k=0))
         size = links.size(1)
         self.log("val/hits@1", hits_at_k(ranks, 1), prog_bar=True, batch_size=size)
         mrr = mean_reciprocal_rank(ranks)

@@ -82,7 +82,7 @@ class CompGCNEncoder(torch.nn.Module):
         """Resets all learnable parameters."""
         torch.nn.init.xavier_uniform_(self.relation)
         for layer in (*self.convs, *self.lins):
-            layer.reset_parameters()  # type: ignore[operator]
+            layer.reset_parameters()
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_type: Tensor, nodes: Tensor | None = None
