@@ -16,12 +16,14 @@ class NCALoss(torch.nn.Module):
     .. math::
         \mathcal{L} = \frac{1}{B} \sum_{i=1}^{B} \Big( \frac{1}{\alpha} \log \big( 1 +
         \sum_{m \neq i} e^{\alpha S_{mi}} \big) + \frac{1}{\alpha} \log \big( 1 +
-        \sum_{n \neq i} e^{\alpha S_{in}} \big) - \beta \log \big( 1 + \max(S_{ii}, 0) \big) \Big)
+        \sum_{n \neq i} e^{\alpha S_{in}} \big) - \beta \, g(S_{ii}) \Big), \qquad
+        g(s) = \begin{cases} \log(1 + s) & s > 0 \\ s & s \le 0 \end{cases}
 
-    This is the form of the released code; the paper has :math:`\beta` inside of the last
-    logarithm, which pulls a link together much less. A link whose ends point apart gets no pull
-    from its last summand. Links that share an entity are no negatives of each other if ids are
-    given.
+    The released code has :math:`g(s) = \log(1 + \max(s, 0))`, which does not pull at links whose
+    ends point apart: a modality that says nothing ends with all sources opposite to all targets.
+    Its tangent takes over here. The paper has :math:`\beta` inside of the logarithm, which pulls
+    much less and is undefined below :math:`-1 / \beta`. Links that share an entity are no negatives
+    of each other if ids are given.
 
     Args:
         alpha (float, optional): The scale :math:`\alpha` of the negatives. (released code:
@@ -67,7 +69,8 @@ class NCALoss(torch.nn.Module):
         if similarity.num_links == 0:
             return similarity.nothing()
         inter = similarity.inter  # [B, B]
-        positive = inter.diagonal().relu().log1p()  # [B]
+        own = inter.diagonal()
+        positive = own.relu().log1p() + own.clamp(max=0.0)  # [B]
         same = same_entities(inter.size(0), index_s, index_t, device=inter.device)
         scaled = (self.alpha * inter).masked_fill(same, torch.finfo(inter.dtype).min)
         # softplus(log sum exp x) is log(1 + sum exp x), for large x, too.

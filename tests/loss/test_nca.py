@@ -21,9 +21,9 @@ def plain_loop(x_s, x_t, alpha, beta, weight=None, index_s=None, index_t=None):
                 continue
             columns += math.exp(alpha * torch.cosine_similarity(x_s[j], x_t[i], dim=0).item())
             rows += math.exp(alpha * torch.cosine_similarity(x_s[i], x_t[j], dim=0).item())
-        own = max(torch.cosine_similarity(x_s[i], x_t[i], dim=0).item(), 0.0)
+        own = torch.cosine_similarity(x_s[i], x_t[i], dim=0).item()
         loss = math.log(1 + columns) / alpha + math.log(1 + rows) / alpha
-        total += weight[i].item() * (loss - beta * math.log(1 + own))
+        total += weight[i].item() * (loss - beta * (math.log(1 + own) if own > 0 else own))
     return total / weight.sum().item()
 
 
@@ -50,6 +50,15 @@ def test_nca_shared_entities_are_no_negatives():
     out = NCALoss()(x_s, x_t, None, *index)
     assert out.item() == pytest.approx(plain_loop(x_s, x_t, 15.0, 10.0, None, *index), rel=1e-4)
     assert out < NCALoss()(x_s, x_t)
+
+
+def test_nca_pulls_at_links_whose_ends_point_apart():
+    x_s = torch.tensor([[1.0, 0.0], [1.0, 0.1]], requires_grad=True)
+    x_t = torch.tensor([[-1.0, 0.5], [-1.0, 0.4]])
+    before = torch.cosine_similarity(x_s, x_t)
+    NCALoss()(x_s, x_t).backward()
+    after = torch.cosine_similarity(x_s - 0.01 * x_s.grad, x_t)
+    assert (after > before).all()
 
 
 def test_nca_keeps_what_a_loss_has_to():
