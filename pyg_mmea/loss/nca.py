@@ -21,9 +21,8 @@ class NCALoss(torch.nn.Module):
 
     The released code has :math:`g(s) = \log(1 + \max(s, 0))`, which does not pull at links whose
     ends point apart: a modality that says nothing ends with all sources opposite to all targets.
-    Its tangent takes over here. The paper has :math:`\beta` inside of the logarithm, which pulls
-    much less and is undefined below :math:`-1 / \beta`. Links that share an entity are no negatives
-    of each other if ids are given.
+    Its tangent takes over here. Links that share an entity are no negatives of each other if ids
+    are given.
 
     Args:
         alpha (float, optional): The scale :math:`\alpha` of the negatives. (released code:

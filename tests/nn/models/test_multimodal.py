@@ -124,6 +124,17 @@ def test_state_dict_round_trip_and_reset(name, fake):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_autocast(name, fake):
+    model = make(name, fake).eval()
+    expected = model(fake)["source"]["joint"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(fake)
+        sum(x.float().pow(3).sum() for part in out.values() for x in part.values()).backward()
+    assert torch.allclose(out["source"]["joint"].float(), expected, atol=0.03)
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_modalities_subset(name, fake):
     model = make(name, fake, modalities=["image"])
     assert not model.entity
