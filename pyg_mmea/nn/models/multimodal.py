@@ -52,6 +52,9 @@ class MultiModalModel(AlignmentModel):
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.0`)
         cross_attention (bool): Let bags attend to their texts. (default: :obj:`False`)
 
+    Attributes:
+        sizes (dict[str, int]): Size of the embedding of each modality.
+
     Raises:
         ValueError: If a modality is asked for that the data lack.
     """
