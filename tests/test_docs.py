@@ -51,6 +51,16 @@ def test_calibration(guide: ModuleType, tmp_path: Path) -> None:
     assert built.training.switch_epoch == "auto"
 
 
+def test_models(guide: ModuleType) -> None:
+    (code,) = blocks("models.rst", "python")
+    guide.data = FakeMMKG()[0]
+    exec(code, guide.__dict__)
+    assert guide.aligner.result["model"] == "MEAformer"
+    text = (DOCS / "models.rst").read_text(encoding="utf-8")
+    for path in re.findall(r"``(benchmarks/configs/\w+\.yaml)``", text):
+        assert (DOCS.parent / path).is_file(), path
+
+
 def test_extending(guide: ModuleType) -> None:
     for code in blocks("extending.rst", "python"):
         exec(code, guide.__dict__)

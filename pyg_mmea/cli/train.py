@@ -31,11 +31,28 @@ _SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
 _CALL = ("config", "out", "resume", "quiet")
 
 
+_CLASSES = {
+    "model": {"class_path": "pyg_mmea.nn.PCMEA"},
+    "objective": {"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
+}
+
+
+class _Parser(ArgumentParser):
+    """Gives a class that is chosen its own defaults: by itself, jsonargparse keeps those of the
+    default class where an argument has the same name."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+        self.set_defaults(_CLASSES)
+        config = super().parse_args(*args, **kwargs)
+        self.set_defaults({key: {"class_path": config[key].class_path} for key in _CLASSES})
+        return super().parse_args(*args, **kwargs)
+
+
 def build_parser() -> ArgumentParser:
     """The parser of the settings of a run, which also reads its :obj:`config.yaml`."""
     for point in entry_points(group=PLUGIN_GROUP):
         point.load()  # a class needs to be imported to be found by its name
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="pyg-mmea train",
         description="Trains a model on a pair of graphs and evaluates it once.",
         epilog="--epochs N and --lr X are short for --training.epochs and --training.lr.",
@@ -50,13 +67,13 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--model",
         type=Callable[[PairSpec], AlignmentModel],
-        default={"class_path": "pyg_mmea.nn.PCMEA"},
+        default=_CLASSES["model"],
         help="name or class path of a model",
     )
     parser.add_argument(
         "--objective",
         type=Callable[[dict[str, int]], torch.nn.Module],
-        default={"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
+        default=_CLASSES["objective"],
         help="name or class path of an objective",
     )
     parser.add_argument(
