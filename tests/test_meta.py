@@ -29,10 +29,11 @@ RANK = {
     "loss": 5,
     "metrics": 5,
     "calibration": 6,
-    "training": 7,
-    "cli": 8,
+    "baselines": 7,
+    "training": 8,
+    "cli": 9,
     "testing": 6,
-    "__main__": 9,
+    "__main__": 10,
 }
 SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg)
 # The smallest settings that run everything; a new example needs a line here.

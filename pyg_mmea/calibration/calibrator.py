@@ -13,6 +13,7 @@ from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
 from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
+from pyg_mmea.utils.pairs import free_entities
 from pyg_mmea.utils.search import SEARCHES
 
 _MAJORITY = 0.501  # more than half, of any number of voters that there can be
@@ -170,7 +171,8 @@ class Calibrator:
         """Returns candidates, of which none is in :obj:`rejected`, and their votes; changes
         nothing."""
         z_s, z_t = online["source"]["joint"], online["target"]["joint"]
-        free_s, free_t = _free(z_s, train_links[0]), _free(z_t, train_links[1])
+        free_s = free_entities(z_s.size(0), train_links[0])
+        free_t = free_entities(z_t.size(0), train_links[1])
         similarity = SparseSimilarity.build(
             online,
             momentum,
@@ -184,9 +186,3 @@ class Calibrator:
         return candidates, collect_votes(
             similarity, candidates, self.vote_rank, self.excluded_voters
         )
-
-
-def _free(z: Tensor, taken: Tensor) -> Tensor:
-    free = torch.ones(z.size(0), dtype=torch.bool, device=z.device)
-    free[taken] = False
-    return free.nonzero().view(-1)
