@@ -48,10 +48,10 @@ class EmbeddingBaseline(Baseline):
 def best_pairs(embeddings: dict[str, Tensor], known: Tensor) -> tuple[Candidates, Tensor]:
     """Returns the pairs of entities without a known link that are each other's best by Sinkhorn's
     iteration, and their probability :math:`(P)`."""
-    free = [
+    free_s, free_t = (
         free_entities(embeddings[side].size(0), taken)
         for side, taken in zip(SIDES, known, strict=True)
-    ]
+    )
     views = {side: {"joint": x} for side, x in embeddings.items()}
-    candidates = SinkhornProposer()(SparseSimilarity.build(views, None, *free))
+    candidates = SinkhornProposer()(SparseSimilarity.build(views, None, free_s, free_t))
     return candidates, candidates.score.exp()

@@ -76,7 +76,9 @@ class LabelPropagation(EmbeddingBaseline):
         layer = LinkPropagation(2 * num_relations, self.channels, self.num_layers)
         features: dict[str, Tensor] = {}
         if self.feature is not None:
-            labels = {side: unit_rows(dense(visible, side, self.feature)) for side in SIDES}
+            labels: dict[str, Tensor] = {
+                side: unit_rows(dense(visible, side, self.feature)) for side in SIDES
+            }
             features = layer.spread(edges, labels, keep_own=True)
 
         def propagate(seeds: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
