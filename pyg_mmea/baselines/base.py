@@ -135,3 +135,18 @@ class Baseline(ABC):
 
 def _entities(data: HeteroData) -> str:
     return fingerprint(*(data[side].uri for side in SIDES))
+
+
+def feature(data: HeteroData, side: str, modality: str) -> Tensor:
+    """Returns the features of a modality :math:`(N, D)`, dense or sparse.
+
+    Raises:
+        ValueError: If the pair has none.
+    """
+    key = f"x_{modality}"
+    if key not in data[side]:
+        raise ValueError(
+            f"'data' needs to have '{modality}' features: datasets build them when 'features' "
+            "names the modality"
+        )
+    return data[side][key]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from pyg_mmea.baselines.base import feature
 from pyg_mmea.baselines.embedding import EmbeddingBaseline, best_pairs
 from pyg_mmea.nn import LinkPropagation
 from pyg_mmea.nn.message_graph import bidirectional
@@ -77,7 +78,7 @@ class LabelPropagation(EmbeddingBaseline):
         features: dict[str, Tensor] = {}
         if self.feature is not None:
             labels: dict[str, Tensor] = {
-                side: unit_rows(dense(visible, side, self.feature)) for side in SIDES
+                side: unit_rows(feature(visible, side, self.feature).to_dense()) for side in SIDES
             }
             features = layer.spread(edges, labels, keep_own=True)
 
@@ -105,19 +106,3 @@ class LabelPropagation(EmbeddingBaseline):
             f"{self.__class__.__name__}(channels={self.channels}, num_layers={self.num_layers}, "
             f"num_rounds={self.num_rounds}, feature={self.feature})"
         )
-
-
-def dense(data: HeteroData, side: str, modality: str) -> Tensor:
-    """Returns the features of a modality :math:`(N, D)`.
-
-    Raises:
-        ValueError: If the pair has none.
-    """
-    key = f"x_{modality}"
-    if key not in data[side]:
-        raise ValueError(
-            f"'data' needs to have '{modality}' features: datasets build them when 'features' "
-            "names the modality"
-        )
-    x = data[side][key]
-    return x.to_dense() if x.is_sparse else x

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from pyg_mmea.baselines.base import feature
 from pyg_mmea.baselines.embedding import EmbeddingBaseline
-from pyg_mmea.baselines.label_propagation import dense
 from pyg_mmea.typing import SIDES
 
 
@@ -29,7 +29,7 @@ class NameSimilarity(EmbeddingBaseline):
         self.modality = modality
 
     def embed(self, visible: HeteroData, links: Tensor) -> dict[str, Tensor]:
-        return {side: dense(visible, side, self.modality) for side in SIDES}
+        return {side: feature(visible, side, self.modality).to_dense() for side in SIDES}
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(modality={self.modality})"

@@ -1,5 +1,6 @@
 """Probabilistic alignment of entities and relations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.baselines.base import Baseline
+from pyg_mmea.baselines.base import Baseline, feature
 from pyg_mmea.calibration import SparseSimilarity
 from pyg_mmea.calibration.propose import Candidates
 from pyg_mmea.metrics import evaluate_scores
@@ -48,6 +49,11 @@ class PARIS(Baseline):
     probability of one throughout. Negative evidence is left out, which the paper found to be no
     help.
 
+    Features whose columns both graphs share, such as bags of attributes, are facts as well: of each
+    column, a relation to one common object, so that few entities with the same attribute are likely
+    the same. Relations of both graphs that are one column include each other. Literal values are
+    used where a pair has them as such a bag.
+
     Everything is a product of sparse matrices, on the CPU. Pieces of evidence below
     :obj:`min_evidence` are passed over; without that, hubs of unspecific relations would make
     millions of pairs that nothing speaks for.
@@ -60,11 +66,14 @@ class PARIS(Baseline):
         shrinkage (float): Adds so many facts, of which the share :math:`\theta` fits, to both sums
             of an inclusion, so that it is not certain after a single fact; the paper has none.
             (default: :obj:`0.0`)
+        features (Sequence[str], optional): Modalities that are bags. (default: :obj:`None`, which
+            means :obj:`"attribute"` where the pair has it)
         min_evidence (float): Least probability that a piece of evidence can give.
             (default: :obj:`1e-3`)
 
     Raises:
-        ValueError: If an argument is out of range; on fitting, if the pair has no link.
+        ValueError: If an argument is out of range; on fitting, if the pair has no link or lacks
+            one of the features.
     """
 
     def __init__(
@@ -74,6 +83,7 @@ class PARIS(Baseline):
         shrinkage: float = 0.0,
         min_evidence: float = 1e-3,
         tolerance: float = 0.01,
+        features: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if num_iters < 1:
@@ -89,6 +99,7 @@ class PARIS(Baseline):
         self.shrinkage = shrinkage
         self.min_evidence = min_evidence
         self.tolerance = tolerance
+        self.features = features
         self.scores = SparseScores(torch.empty(2, 0, dtype=torch.long), torch.empty(0))
         self._size = (0, 0)
 
@@ -97,16 +108,17 @@ class PARIS(Baseline):
             raise ValueError("'data' needs to have links to begin with (got none)")
         source, target = (_Facts.read(visible, side) for side in SIDES)
         self._size = source.num_nodes, target.num_nodes
+        shared = self._shared(visible)
         seeds = links.cpu().numpy()
         known = _Assignment(seeds, np.ones(seeds.shape[1]))
         assigned, inclusion = known, None
         for _ in range(self.num_iters):
-            pairs, score = self._compare(source, target, assigned, inclusion)
+            pairs, score = self._compare(source, target, assigned, inclusion, shared)
             before, assigned = assigned, self._assign(pairs, score, known)
             inclusion = _Inclusion.measure(source, target, assigned, self.theta, self.shrinkage)
             if assigned.num_new(before) < self.tolerance * assigned.num:
                 break
-        index, score = self._compare(source, target, assigned, inclusion)
+        index, score = self._compare(source, target, assigned, inclusion, shared)
         self.scores = SparseScores(torch.from_numpy(index), torch.from_numpy(score))
 
     def _compare(
@@ -115,6 +127,7 @@ class PARIS(Baseline):
         target: "_Facts",
         assigned: "_Assignment",
         inclusion: "_Inclusion | None",
+        shared: sparse.csr_array,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the pairs of entities that anything speaks for :math:`(2, P)`, and minus the
         logarithm of the probability that they are not the same :math:`(P)`."""
@@ -139,12 +152,31 @@ class PARIS(Baseline):
         left, right = source.members @ weight, target.members.T.tocsr()
         found = []
         for start in range(0, source.num_nodes, _ROWS):
-            part = (left[start : start + _ROWS] @ right).tocoo()
+            rows = slice(start, start + _ROWS)
+            part = (left[rows] @ right + shared[rows]).tocoo()
             found.append((part.row + start, part.col, part.data))
         x_s, x_t, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.lexsort((x_t, x_s))
         index = np.stack([x_s, x_t]).astype(np.int64)[:, order]
         return index, np.round(score[order], _DIGITS)
+
+    def _shared(self, visible: HeteroData) -> sparse.csr_array:
+        """What shared columns speak for, as minus a logarithm :math:`(N_s, N_t)`."""
+        names = self.features
+        if names is None:
+            names = ["attribute"] if all("x_attribute" in visible[side] for side in SIDES) else []
+        total = sparse.csr_array(self._size)
+        for name in names:
+            has, weight = [], np.zeros(1)
+            for side in SIDES:
+                x = feature(visible, side, name).cpu().to_sparse().coalesce()
+                row, column = x.indices()[:, x.values() != 0].numpy()
+                has.append(sparse.csr_array((np.ones(row.size), (row, column)), shape=x.shape))
+                each = 1 / np.maximum(np.bincount(column, minlength=x.size(1)), 1)
+                each = np.where(each < self.min_evidence, 0.0, each * _CERTAIN)
+                weight = weight - np.log1p(-each)
+            total = total + has[0] @ sparse.diags_array(weight) @ has[1].T
+        return total.tocsr()
 
     def _assign(self, pairs: np.ndarray, score: np.ndarray, known: "_Assignment") -> "_Assignment":
         """Adds to the seeds the pairs of other entities that are each other's best."""

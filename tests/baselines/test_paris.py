@@ -118,6 +118,35 @@ def test_equals_plain_loop(seed: int) -> None:
     np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
+def test_shared_columns_by_hand() -> None:
+    data = pair([[0, 0, 1]], [[0, 0, 1]], num=3, num_relations=1, seeds=1)
+    # Source: both 1 and 2 have column 0; target: 1 alone. Nobody in the source has column 1.
+    for side, bag in (
+        ("source", [[0, 0], [2, 0], [1, 0]]),
+        ("target", [[0, 0], [1, 0], [0, 1]]),
+    ):
+        data[side].x_flag = torch.tensor(bag, dtype=torch.float32)
+        data[side].flag_mask = data[side].x_flag.any(dim=1)
+    out = found(PARIS(num_iters=1, features=["flag"]).fit(data))
+    # 1 - (1 - 1/2) (1 - 1): the target's column says that 1 is the only one.
+    assert out[2, 1] == pytest.approx(1.0, abs=1e-8)
+    assert set(out) == {(0, 0), (1, 1), (2, 1)}
+    data["target"].x_flag[2] = torch.tensor([1.0, 1.0])
+    out = found(PARIS(num_iters=1, features=["flag"]).fit(data))
+    assert out[2, 1] == out[2, 2] == pytest.approx(0.75)
+    assert set(out) == {(0, 0), (1, 1), (1, 2), (2, 1), (2, 2)}
+    assert (2, 1) not in found(PARIS(num_iters=1, min_evidence=0.6, features=["flag"]).fit(data))
+    with pytest.raises(ValueError, match="'data' needs to have 'literal' features"):
+        PARIS(features=["literal"]).fit(data)
+
+
+def test_attributes_are_shared_columns(fake: AlignmentData) -> None:
+    with_attributes, without = (PARIS(features=each).fit(fake).scores for each in (None, []))
+    assert with_attributes.score.numel() > without.score.numel()
+    only_relations = FakeMMKG(features=["relation"])[0]
+    assert torch.equal(PARIS().fit(only_relations).scores.score, without.score)
+
+
 def test_weak_evidence_is_passed_over(fake: AlignmentData) -> None:
     few, many = (PARIS(min_evidence=each).fit(fake).scores for each in (0.3, 1e-6))
     assert few.score.numel() < many.score.numel()
