@@ -37,6 +37,13 @@ def guide(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def test_baselines(guide: ModuleType) -> None:
+    for code in blocks("baselines.rst", "python"):
+        exec(code, guide.__dict__)
+    assert {"source", "confidence"} < set(guide.links.columns)
+    assert guide.light.num_rounds == 3
+
+
 def test_calibration(guide: ModuleType, tmp_path: Path) -> None:
     (code,), (text,) = blocks("calibration.rst", "python"), blocks("calibration.rst", "yaml")
     guide.data = FakeMMKG()[0]

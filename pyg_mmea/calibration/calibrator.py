@@ -14,6 +14,7 @@ from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
 from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
+from pyg_mmea.utils.pairs import free_entities
 from pyg_mmea.utils.search import SEARCHES
 
 
@@ -184,7 +185,8 @@ class Calibrator:
         """Finds candidates, of which none is in :obj:`rejected`, and asks for votes on them;
         changes nothing."""
         z_s, z_t = online["source"]["joint"], online["target"]["joint"]
-        free_s, free_t = _free(z_s, train_links[0]), _free(z_t, train_links[1])
+        free_s = free_entities(z_s.size(0), train_links[0])
+        free_t = free_entities(z_t.size(0), train_links[1])
         similarity = SparseSimilarity.build(
             online,
             momentum,
@@ -218,9 +220,3 @@ class Calibrator:
         trusted = calibration_links[:, ~doubtful]
         info = self.confidence.fit(examined.candidates, examined.votes, trusted, eligible)
         return {**info, "doubtful": calibration_links[:, doubtful].t().tolist()}
-
-
-def _free(z: Tensor, taken: Tensor) -> Tensor:
-    free = torch.ones(z.size(0), dtype=torch.bool, device=z.device)
-    free[taken] = False
-    return free.nonzero().view(-1)

@@ -61,9 +61,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_subclass_arguments(
-        (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
-    )
+    add_data_argument(parser)
     parser.add_argument(
         "--model",
         type=Callable[[PairSpec], AlignmentModel],
@@ -85,6 +83,13 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--training", type=TrainingConfig, default=TrainingConfig())
     parser.add_argument("--seed", type=int, default=0, help="seed of the model")
     return parser
+
+
+def add_data_argument(parser: ArgumentParser) -> None:
+    """Adds the option that names a dataset and its arguments."""
+    parser.add_subclass_arguments(
+        (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
+    )
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -20,11 +20,12 @@ from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
-from pyg_mmea.training.outcome import alignment_table, summarize
+from pyg_mmea.training.outcome import summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.export import alignment_table
 from pyg_mmea.utils.io import atomic_write, fingerprint
 from pyg_mmea.utils.pairs import contains
 
