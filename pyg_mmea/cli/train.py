@@ -37,11 +37,16 @@ _CLASSES = {
 }
 
 
+_PROG = "pyg-mmea train"
+
+
 class _Parser(ArgumentParser):
     """Gives a class that is chosen its own defaults: by itself, jsonargparse keeps those of the
     default class where an argument has the same name."""
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+        if self.prog != _PROG:  # jsonargparse makes parsers like this one for nested arguments
+            return super().parse_args(*args, **kwargs)
         self.set_defaults(_CLASSES)
         config = super().parse_args(*args, **kwargs)
         self.set_defaults({key: {"class_path": config[key].class_path} for key in _CLASSES})
@@ -53,7 +58,7 @@ def build_parser() -> ArgumentParser:
     for point in entry_points(group=PLUGIN_GROUP):
         point.load()  # a class needs to be imported to be found by its name
     parser = _Parser(
-        prog="pyg-mmea train",
+        prog=_PROG,
         description="Trains a model on a pair of graphs and evaluates it once.",
         epilog="--epochs N and --lr X are short for --training.epochs and --training.lr.",
     )

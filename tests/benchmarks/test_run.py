@@ -5,10 +5,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 
 from pyg_mmea.cli.train import build_parser
+from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.typing import ANCHOR_EDGE
 
 Script = Callable[[str], ModuleType]
 ROW = {"hits@1": 0.5, "hits@5": 0.75, "hits@10": 1.0, "mrr": 0.6, "mr": 2.0}
@@ -80,14 +84,15 @@ def test_a_study_has_settings_of_its_own(script: Script) -> None:
 class Recorder:
     """Stands for a training: writes the result that it would."""
 
-    def __init__(self) -> None:
+    def __init__(self, result: dict[str, Any] | None = None) -> None:
         self.calls: list[list[str]] = []
+        self.result = result or {"seed": 0, "test": MEASURED}
 
-    def __call__(self, call: list[str], check: bool) -> None:
+    def __call__(self, call: list[str], check: bool, env: dict[str, str]) -> None:
         self.calls.append(call)
         out = Path(call[call.index("--out") + 1])
         out.mkdir(parents=True, exist_ok=True)
-        (out / "result.json").write_text(json.dumps({"seed": 0, "test": MEASURED}))
+        (out / "result.json").write_text(json.dumps(self.result))
 
 
 def test_a_run_is_kept_and_skipped_next_time(
@@ -121,6 +126,32 @@ def test_several_jobs_at_a_time(script: Script, tmp_path: Path) -> None:
     assert "zh_en/gat/seed0.json is there" in ended.stdout
     assert "emoji/gat with seed 0: " in ended.stderr  # there are no data
     assert "zh_en/gat with seed 0" not in ended.stderr
+
+
+def test_protocol_of_papers(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = script("run.py")
+    anchors = FakeMMKG()[0][ANCHOR_EDGE]
+    changed = run.protocol.SelectOnTest()(FakeMMKG()[0])[ANCHOR_EDGE]
+    assert torch.equal(changed.val_mask, anchors.test_mask)
+    assert torch.equal(changed.train_mask, anchors.train_mask | anchors.val_mask)
+    assert not changed.test_mask.any()
+
+    started = Recorder({"seed": 0, "val": MEASURED, "test": None})
+    monkeypatch.setattr(run.subprocess, "run", started)
+    monkeypatch.setattr(run, "measure", lambda folder: pytest.fail("there are no test links"))
+    monkeypatch.setattr(run, "learning_curve", lambda folder: {})
+    folders = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "results")]
+    monkeypatch.setattr("sys.argv", ["run.py", "emoji/eva", "--protocol", "paper", *folders])
+    run.main()
+    assert "protocol.SelectOnTest" in started.calls[0]
+    kept = json.loads((tmp_path / "results/emoji/eva@paper/seed0.json").read_text())
+    assert kept["test"] == MEASURED
+    assert kept["setting"] == "eva@paper"
+    monkeypatch.setattr("sys.argv", ["run.py", "emoji/supervised", "--protocol", "paper"])
+    with pytest.raises(SystemExit, match="would be learned from"):
+        run.main()
 
 
 def test_rows_that_cannot_be(script: Script) -> None:

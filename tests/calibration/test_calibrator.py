@@ -8,6 +8,7 @@ import torch
 from pyg_mmea.calibration import (
     Calibrator,
     Candidates,
+    Examined,
     Ledger,
     MutualNearestProposer,
     PseudoLabelPool,
@@ -177,6 +178,7 @@ def test_examine_changes_nothing():
     calibrate, _ = run(online, links[:, :30], links[:, 30:130])
     before = calibrate.pool.pairs.clone()
     first = calibrate.examine(online, online, links[:, :30])
+    assert isinstance(first, Examined)
     second = calibrate.examine(online, online, links[:, :30])
     assert torch.equal(first[0].pairs, second[0].pairs)
     assert torch.equal(calibrate.pool.pairs, before)
