@@ -156,7 +156,7 @@ def coverage_plot(inspector: Inspector) -> Plot:
     reached = "" if at["precision"] is None else f", of which {percent(at['precision'])} are right"
     plot = Plot(
         "coverage",
-        "What a promised precision costs",
+        "What a higher precision costs",
         f"Asked for 95%, the run keeps {at['kept']} pairs for {percent(at['coverage'])} of the "
         f"source entities without a seed{reached}.",
         Table(
