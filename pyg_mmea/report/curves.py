@@ -175,8 +175,8 @@ def rounds_plots(found: list[dict[str, Any]]) -> list[Plot]:
     counts = Plot(
         "rounds",
         "Pseudo-labels by round",
-        f"{len(found)} rounds. In the last one {found[-1]['in use']} pseudo-labels were in use, "
-        f"of {found[-1]['candidates']} candidates.",
+        f"{len(found)} rounds. In the last one {found[-1]['in use']:,} pseudo-labels were in use, "
+        f"of {found[-1]['candidates']:,} candidates.",
         Table("Rounds of calibration", head, rows),
     )
     with counts.draw("epoch", "pairs") as axes:
