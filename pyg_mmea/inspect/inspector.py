@@ -1,5 +1,6 @@
 """Serves the evidence of a finished run."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache, cached_property, lru_cache
@@ -12,13 +13,13 @@ from torch_geometric.data import HeteroData
 from pyg_mmea.calibration import Votes, in_force
 from pyg_mmea.inspect.evidence import EntityCard, PairEvidence, Truth, Vote
 from pyg_mmea.inspect.graph import Neighborhood
-from pyg_mmea.inspect.label import label_of
+from pyg_mmea.inspect.label import label_of, printable
 from pyg_mmea.inspect.thumbnail import make_thumbnail
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES, SPLIT_MASKS, Modality, Side
 from pyg_mmea.utils.pairs import contains, judge
 
-_MAX_ATTRIBUTES = 20
+_MAX_ATTRIBUTES, _MAX_LENGTH = 20, 200  # of a card, and characters of a value
 
 
 class Inspector:
@@ -228,11 +229,15 @@ class Inspector:
         return mask in self.data[side] and not bool(self.data[side][mask][entity])
 
     def _attributes(self, side: Side, entity: int) -> tuple[tuple[str, str], ...]:
-        """Names of the attributes of an entity, rare ones first."""
-        names = self._attribute_names
+        """Values where the data have them, else names of attributes, rare ones first."""
+        store, names = self.data[side], self._attribute_names
+        if "attribute_values" in store:
+            values = json.loads(store.attribute_values[entity] or "[]")
+            found = [(label_of(uri), printable(value, _MAX_LENGTH)) for uri, value in values]
+            return tuple(found[:_MAX_ATTRIBUTES])
         if names is None:
             return ()
-        x = self.data[side].x_attribute
+        x = store.x_attribute
         row = x[entity].coalesce() if x.is_sparse else x[entity].to_sparse()
         # Frequent attributes are in front of the vocabulary.
         columns = reversed(row.indices().view(-1).tolist())

@@ -147,6 +147,9 @@ def test_pictures_and_hostile_names(run: Path, data: HeteroData, tmp_path: Path)
     data["source"].image_path = paths
     data["source"].name[0] = "<script>\u202ealert(1)</script>\0" + "x" * 10_000
     data["source"].name[1] = ""
+    values: list[str | None] = [None] * data["source"].num_nodes
+    values[0] = '[["http://a.org/madeIn", "\\u0000<b>"], ["size", "5 cm"]]'
+    data["source"].attribute_values = values
     inspector = Inspector(data, Aligner.load(run), image_size=50)
     first, second = inspector.card("source", 0), inspector.card("source", 1)
     assert first.image.width == 50
@@ -154,3 +157,5 @@ def test_pictures_and_hostile_names(run: Path, data: HeteroData, tmp_path: Path)
     assert len(first.label) <= 120
     assert second.image.problem == "the file is missing"
     assert second.label == "1"
+    assert first.attributes == (("madeIn", "�<b>"), ("size", "5 cm"))
+    assert second.attributes == ()
