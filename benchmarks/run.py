@@ -1,19 +1,24 @@
 """Runs settings on data sets with seeds, and keeps one JSON file a run.
 
-    python benchmarks/run.py --settings supervised calibrated --data zh_en emoji --seeds 0
-    python benchmarks/run.py --study calibration --settings calibrated --data emoji+wrong_seeds_20
+    python benchmarks/run.py zh_en/supervised emoji/calibrated --seeds 0 1 2
+    python benchmarks/run.py '*/calibrated' --jobs 2
+    python benchmarks/run.py emoji+wrong_seeds_20/calibrated --study calibration
 
-A run is what `pyg-mmea train` does with a file of benchmarks/configs, or of the folder of a study;
-what is done already is skipped, and what was stopped goes on. What stands behind a plus changes the
-data, see CONDITIONS. `python benchmarks/report.py` makes the tables, as does report.py of a study.
+A SPEC is DATA[+CONDITION]/SETTING, where * stands for all. A setting is a file of
+benchmarks/configs, or of the folder of a study: what `pyg-mmea train`, or of a baseline
+benchmarks/baseline.py, does with it is a run. What is done already is skipped, and what was stopped
+goes on. `python benchmarks/report.py` makes the tables, as does report.py of a study.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,8 +26,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
+from specs import HERE, config_files, data_arguments, data_root, expand
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.train import load_run
@@ -31,70 +38,16 @@ from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.pairs import judge
 
-HERE = Path(__file__).parent
-DATA = {
-    "zh_en": ["--data", "DBP15K", "--data.pair", "zh_en"],
-    "fr_en": ["--data", "DBP15K", "--data.pair", "fr_en"],
-    "en_fr": ["--data", "RSN15K", "--data.pair", "en_fr_15k_V1"],
-    "dbp_yg": ["--data", "RSN15K", "--data.pair", "dbp_yg_15k_V1"],
-    "emoji": ["--data", "AlignmentFolder", "--data.root", "{data}/emoji/noto_twemoji_en_zh"],
-}
-_TRANSFORM = "--data.transform"
-CONDITIONS = {
-    **{
-        f"seeds_{percent}": [
-            *("--data.split", "random"),
-            *("--data.seed_ratio", str(percent / 100)),
-        ]
-        for percent in (1, 5)
-    },
-    **{
-        f"wrong_seeds_{percent}": [
-            *(_TRANSFORM, "CorruptSeeds"),
-            *(f"{_TRANSFORM}.ratio", str(percent / 100)),
-        ]
-        for percent in (5, 10, 20)
-    },
-    **{
-        f"{name}_images_{percent}": [
-            *(_TRANSFORM, transform),
-            *(f"{_TRANSFORM}.modality", "image"),
-            *(f"{_TRANSFORM}.ratio", str(percent / 100)),
-        ]
-        for name, transform, percents in (
-            ("swapped", "SwapFeatures", (10, 30, 50)),
-            ("missing", "HideFeatures", (10, 50, 95)),
-        )
-        for percent in percents
-    },
-    "no_seeds": [_TRANSFORM, "PivotAnchors", f"{_TRANSFORM}.modality", "image"],
-}
 PRECISIONS = (0.9, 0.95, 0.99)
+_THREADS = "OMP_NUM_THREADS"
 
 
-def find_config(setting: str, folder: Path) -> Path:
-    """The file of a setting, of a study or else of all benchmarks."""
-    folders = [folder / "configs", HERE / "configs"]
-    for path in (each / f"{setting}.yaml" for each in folders):
-        if path.is_file():
-            return path
-    known = {path.stem for each in folders for path in each.glob("*.yaml")}
-    sys.exit(f"there is no setting '{setting}' (there are {', '.join(sorted(known))})")
-
-
-def command(setting: str, spec: str, seed: int, folder: Path = HERE) -> list[str]:
-    """The arguments of `pyg-mmea train`, without --out."""
-    config = find_config(setting, folder)
-    data, plus, condition = spec.partition("+")
-    if data not in DATA or (plus and condition not in CONDITIONS):
-        sys.exit(
-            f"there is no data '{spec}' (there are {', '.join(DATA)}; behind a plus "
-            f"{', '.join(CONDITIONS)})"
-        )
-    root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
-    arguments = [argument.format(data=root) for argument in DATA[data]]
-    arguments += CONDITIONS[condition] if plus else []
-    return ["train", "--config", str(config), *arguments, "--seed", str(seed)]
+def command(setting: str, data: str, seed: int, folder: Path = HERE) -> list[str]:
+    """The call of a run, without --out: what stands behind `python`."""
+    config = config_files(folder)[setting]
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    program = [str(HERE / "baseline.py")] if "baseline" in settings else ["-m", "pyg_mmea", "train"]
+    return [*program, "--config", str(config), *data_arguments(data), "--seed", str(seed)]
 
 
 def found_pairs(pairs: pd.DataFrame, data: HeteroData) -> torch.Tensor:
@@ -132,29 +85,44 @@ def reliability(data: HeteroData, aligner: Aligner, num_bins: int = 10) -> dict[
     }
 
 
+def learning_curve(folder: Path) -> dict[str, list[float]]:
+    """Hits@1 on the validation links, among all entities, by epoch and second of training."""
+    table = pd.read_csv(folder / "metrics.csv")
+    if "val/hits@1" not in table:
+        return {}
+    table = table.loc[table["phase"] == "select"].dropna(subset="val/hits@1")
+    names = {"epoch": "epoch", "seconds": "seconds", "val/hits@1": "hits@1"}
+    return {key: table[name].tolist() for name, key in names.items()}
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """What is measured of a finished training, beside its own result."""
+    pair, aligner = load_run(folder)
+    return {
+        "test_sinkhorn": aligner.evaluate(pair, matching="sinkhorn"),
+        "alignment": alignment(pair, aligner),
+        "reliability": reliability(pair, aligner),
+        "curve": learning_curve(folder),
+    }
+
+
 def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: Path) -> None:
-    """Trains once, unless that was done before."""
+    """Runs once, unless that was done before."""
     target = results / data / setting / f"seed{seed}.json"
     if target.exists():
         print(f"{target} is there")
         return
-    arguments = command(setting, data, seed, folder)
+    call = command(setting, data, seed, folder)
     out = work / data / setting / f"seed{seed}"
     resume = ["--resume"] if (out / "config.yaml").exists() else []
-    call = [sys.executable, "-m", "pyg_mmea", *arguments, "--out", str(out), *resume]
-    print(" ".join(["pyg-mmea", *arguments]), flush=True)
-    subprocess.run(call, check=True)
+    shown = " ".join(call).replace("-m pyg_mmea", "pyg-mmea").replace(str(HERE), "benchmarks")
+    print(shown, flush=True)
+    subprocess.run([sys.executable, *call, "--out", str(out), *resume], check=True)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     result["setting"] = setting
-    pair, aligner = load_run(out)
-    result["alignment"] = alignment(pair, aligner)
-    result["reliability"] = reliability(pair, aligner)
-    root = os.environ.get("PYG_MMEA_DATA", "../shared/data")
-    shown = [
-        argument.replace(str(HERE), "benchmarks").replace(root, "$PYG_MMEA_DATA")
-        for argument in arguments
-    ]
-    result["command"] = " ".join(["pyg-mmea", *shown])
+    if "baseline.py" not in call[0]:
+        result |= measure(out)
+    result["command"] = shown.replace(data_root(), "$PYG_MMEA_DATA")
     result["environment"] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -165,25 +133,49 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
+def run_all(runs: Sequence[tuple[Any, ...]], num_jobs: int) -> None:
+    """Runs one after another, or several at a time, which share the cores."""
+    if num_jobs == 1:
+        for each in runs:
+            run(*each)
+        return
+    os.environ.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // num_jobs)))
+    context = multiprocessing.get_context("spawn")  # a new process reads the number of threads
+    with ProcessPoolExecutor(num_jobs, mp_context=context) as pool:
+        failed = [
+            f"{data}/{setting} with seed {seed}: {error}"
+            for (setting, data, seed, *_), future in [
+                (each, pool.submit(run, *each)) for each in runs
+            ]
+            if (error := future.exception())
+        ]
+    if failed:
+        sys.exit("\n".join(failed))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--settings", nargs="+", default=["supervised", "calibrated"])
-    parser.add_argument("--data", nargs="+", default=list(DATA), metavar="DATA[+CONDITION]")
+    parser.add_argument("specs", nargs="+", metavar="SPEC", help="DATA[+CONDITION]/SETTING")
     parser.add_argument("--study", help="folder of benchmarks/ with settings and results")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time")
     parser.add_argument("--work", type=Path, default=Path("runs/benchmarks"))
     parser.add_argument("--results", type=Path, help="by default a folder beside the settings")
     args = parser.parse_args()
     folder = HERE / args.study if args.study else HERE
     if not (folder / "configs").is_dir():
         sys.exit(f"there is no folder {folder / 'configs'}")
+    if args.jobs < 1:
+        sys.exit(f"--jobs needs to be at least 1 (got {args.jobs})")
     results = args.results or folder / "results"
     work = args.work / args.study if args.study else args.work
-    jobs = list(product(args.seeds, args.settings, args.data))
-    for seed, setting, data in jobs:
-        command(setting, data, seed, folder)  # says at once what is misspelt
-    for seed, setting, data in jobs:
-        run(setting, data, seed, work, folder, results)
+    # All specs are looked up first, so that what is misspelt is said at once.
+    chosen = [pair for spec in args.specs for pair in expand(spec, folder)]
+    runs = [
+        (setting, data, seed, work, folder, results)
+        for seed, (data, setting) in product(args.seeds, dict.fromkeys(chosen))
+    ]
+    run_all(runs, args.jobs)
 
 
 if __name__ == "__main__":

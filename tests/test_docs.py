@@ -37,6 +37,13 @@ def guide(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def test_baselines(guide: ModuleType) -> None:
+    for code in blocks("baselines.rst", "python"):
+        exec(code, guide.__dict__)
+    assert {"source", "confidence"} < set(guide.links.columns)
+    assert guide.light.num_rounds == 3
+
+
 def test_calibration(guide: ModuleType, tmp_path: Path) -> None:
     (code,), (text,) = blocks("calibration.rst", "python"), blocks("calibration.rst", "yaml")
     guide.data = FakeMMKG()[0]
@@ -49,6 +56,16 @@ def test_calibration(guide: ModuleType, tmp_path: Path) -> None:
     built = parser.instantiate(settings)
     assert isinstance(built.calibration.proposer, guide.PictureProposer)
     assert built.training.switch_epoch == "auto"
+
+
+def test_models(guide: ModuleType) -> None:
+    (code,) = blocks("models.rst", "python")
+    guide.data = FakeMMKG()[0]
+    exec(code, guide.__dict__)
+    assert guide.aligner.result["model"] == "MEAformer"
+    text = (DOCS / "models.rst").read_text(encoding="utf-8")
+    for path in re.findall(r"``(benchmarks/configs/\w+\.yaml)``", text):
+        assert (DOCS.parent / path).is_file(), path
 
 
 def test_extending(guide: ModuleType) -> None:

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonargparse import Namespace
 
 import pyg_mmea
+from pyg_mmea.baselines import Baseline
 from pyg_mmea.cli.train import build_parser
 
 ROOT = Path(__file__).parents[1]
@@ -29,12 +31,13 @@ RANK = {
     "loss": 5,
     "metrics": 5,
     "calibration": 6,
-    "training": 7,
-    "inspect": 8,
-    "report": 9,
-    "cli": 10,
+    "baselines": 7,
+    "training": 8,
+    "inspect": 9,
+    "report": 10,
+    "cli": 11,
     "testing": 6,
-    "__main__": 11,
+    "__main__": 12,
 }
 SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg)
 # The smallest settings that run everything; a new example needs a line here.
@@ -123,7 +126,15 @@ def test_example_runs(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "benchmarks").glob("**/configs/*.yaml")), ids=lambda p: p.stem
 )
-def test_benchmark_settings_parse(path: Path) -> None:
+def test_benchmark_settings_parse(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "\nbaseline:" in path.read_text(encoding="utf-8"):
+        monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+        parser = importlib.import_module("baseline").build_parser()
+        # A file that names features needs a dataset that can build them.
+        config = parser.parse_args(["--data=DBP15K", "--config", str(path), "--out=none"])
+        built = parser.instantiate(Namespace(baseline=config.baseline))
+        assert isinstance(built.baseline, Baseline)
+        return
     parser = build_parser()
     config = parser.parse_args(["--config", str(path), "--data=FakeMMKG", "--out=none"])
     assert parser.instantiate(config).training.epochs > 0

@@ -1,7 +1,8 @@
 """Pseudo-labels: proposing, voting, confidence, selection and the record of it."""
 
-from pyg_mmea.calibration.calibrator import Calibrator, Threshold
+from pyg_mmea.calibration.calibrator import Calibrator, Examined, Threshold
 from pyg_mmea.calibration.confidence import VoteConfidence
+from pyg_mmea.calibration.doubt import doubtful_links
 from pyg_mmea.calibration.fusion import fit_view_weights, weighted_joint
 from pyg_mmea.calibration.ledger import Ledger, decided_by_hand, in_force, replay
 from pyg_mmea.calibration.pool import PseudoLabelPool
@@ -18,6 +19,7 @@ from pyg_mmea.calibration.vote import Votes, collect_votes
 __all__ = [
     "Calibrator",
     "Candidates",
+    "Examined",
     "Ledger",
     "MutualNearestProposer",
     "Proposer",
@@ -29,6 +31,7 @@ __all__ = [
     "Votes",
     "collect_votes",
     "decided_by_hand",
+    "doubtful_links",
     "expected_threshold",
     "fit_view_weights",
     "in_force",

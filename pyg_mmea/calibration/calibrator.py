@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_mmea.calibration.confidence import VoteConfidence
+from pyg_mmea.calibration.confidence import MAJORITY, VoteConfidence
+from pyg_mmea.calibration.doubt import doubtful_links
 from pyg_mmea.calibration.pool import PseudoLabelPool
 from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
 from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
+from pyg_mmea.utils.pairs import free_entities
 from pyg_mmea.utils.search import SEARCHES
-
-_MAJORITY = 0.501  # more than half, of any number of voters that there can be
 
 
 class Threshold(NamedTuple):
@@ -33,6 +33,20 @@ class Threshold(NamedTuple):
 
     value: float
     rule: str
+
+
+class Examined(NamedTuple):
+    """What one look at the embeddings gives.
+
+    Attributes:
+        candidates (Candidates): Pairs of entities without a link.
+        votes (Votes): What each voter says of them.
+        similarity (SparseSimilarity): The pairs that they were chosen from.
+    """
+
+    candidates: Candidates
+    votes: Votes
+    similarity: SparseSimilarity
 
 
 class Calibrator:
@@ -124,9 +138,10 @@ class Calibrator:
         Returns:
             list[dict]: Ledger entries; the first one sums up the round.
         """
-        candidates, votes = self.examine(online, momentum, train_links)
+        examined = self.examine(online, momentum, train_links)
+        candidates, votes, _ = examined
         survivors = self.pool.survivors(candidates, votes)
-        info = self.confidence.fit(candidates, votes, calibration_links, survivors)
+        info = self.learn(examined, calibration_links, survivors)
         confidence = self.confidence(candidates, votes)
         threshold = self.threshold(confidence[survivors], self.precision)
         entries = self.pool.update(candidates, votes, confidence, threshold.value)
@@ -161,16 +176,17 @@ class Calibrator:
         if self.confidence.rule == "agreement":
             if precision == 1:
                 return Threshold(1.0, "unanimity")
-            return Threshold(_MAJORITY, "majority")
+            return Threshold(MAJORITY, "majority")
         return Threshold(expected_threshold(confidence, precision), "expected precision")
 
     def examine(
         self, online: Embeddings, momentum: Embeddings | None, train_links: Tensor
-    ) -> tuple[Candidates, Votes]:
-        """Returns candidates, of which none is in :obj:`rejected`, and their votes; changes
-        nothing."""
+    ) -> Examined:
+        """Finds candidates, of which none is in :obj:`rejected`, and asks for votes on them;
+        changes nothing."""
         z_s, z_t = online["source"]["joint"], online["target"]["joint"]
-        free_s, free_t = _free(z_s, train_links[0]), _free(z_t, train_links[1])
+        free_s = free_entities(z_s.size(0), train_links[0])
+        free_t = free_entities(z_t.size(0), train_links[1])
         similarity = SparseSimilarity.build(
             online,
             momentum,
@@ -181,12 +197,26 @@ class Calibrator:
             search=self.search,
         )
         candidates = self.proposer(similarity)
-        return candidates, collect_votes(
-            similarity, candidates, self.vote_rank, self.excluded_voters
-        )
+        votes = collect_votes(similarity, candidates, self.vote_rank, self.excluded_voters)
+        return Examined(candidates, votes, similarity)
 
+    def learn(
+        self, examined: Examined, calibration_links: Tensor, eligible: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Has confidence learn from links that no encoder was trained on, but for those that
+        :func:`doubtful_links` sets aside.
 
-def _free(z: Tensor, taken: Tensor) -> Tensor:
-    free = torch.ones(z.size(0), dtype=torch.bool, device=z.device)
-    free[taken] = False
-    return free.nonzero().view(-1)
+        Args:
+            examined (Examined): See :meth:`examine`.
+            calibration_links (torch.Tensor): The links :math:`(2, C)`; may be empty.
+            eligible (torch.Tensor, optional): See
+                :meth:`VoteConfidence.fit <pyg_mmea.calibration.VoteConfidence.fit>`.
+                (default: :obj:`None`)
+
+        Returns:
+            dict: What :meth:`VoteConfidence.fit` returns, and :obj:`doubtful`, a list of links.
+        """
+        doubtful = doubtful_links(*examined, calibration_links)
+        trusted = calibration_links[:, ~doubtful]
+        info = self.confidence.fit(examined.candidates, examined.votes, trusted, eligible)
+        return {**info, "doubtful": calibration_links[:, doubtful].t().tolist()}

@@ -11,6 +11,7 @@ from pyg_mmea.calibration.propose import Candidates
 from pyg_mmea.calibration.vote import Votes
 from pyg_mmea.utils.pairs import judge
 
+MAJORITY = 0.501  # more than half, of any number of voters that there can be
 _NUM_FOLDS = 5
 
 
@@ -102,9 +103,7 @@ class VoteConfidence:
     def __call__(self, candidates: Candidates, votes: Votes) -> Tensor:
         """Returns a confidence in [0, 1] for each candidate :math:`(P)`."""
         if not self._state:
-            votes = votes.cpu()
-            first = (votes.rank == 1).sum(dim=1).double()  # an abstention is no rank
-            return first / (~votes.abstains).sum(dim=1).clamp(min=1)
+            return votes.cpu().share_first()
         inputs = torch.from_numpy(_inputs(candidates, votes))
         return torch.sigmoid(inputs @ self._state["weight"] + self._state["bias"])
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pyg_mmea.utils.matching import mutual_best
 from pyg_mmea.utils.pairs import contains
 from pyg_mmea.utils.search import nearest_pairs, principal_rows
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
@@ -119,12 +120,7 @@ class SparseSimilarity:
     def mutual_best(self, score: Tensor) -> Tensor:
         """Returns the places of the pairs that both ends score highest and no other pair as high,
         so that no entity is in two of them."""
-        best = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
-        for end, num in zip(self.ends, self.num_ends, strict=True):
-            top = score.new_full((num,), -torch.inf).scatter_reduce(0, end, score, "amax")
-            first = score == top[end]
-            best &= first & (end[first].bincount(minlength=num) == 1)[end]
-        return best.nonzero().view(-1)
+        return mutual_best(self.pairs, score)
 
     def rivals(self, places: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Lists for some pairs all other pairs of the same source, and of the same target.

@@ -40,6 +40,12 @@ class Votes(NamedTuple):
         """Returns the votes on some candidates."""
         return Votes(self.voters, *(x[index] for x in self[1:]))
 
+    def share_first(self) -> Tensor:
+        """Returns the share of those voters that rank a candidate first, of those that do not
+        abstain :math:`(P)`."""
+        first = (self.rank == 1).sum(dim=1).double()  # an abstention is no rank
+        return first / (~self.abstains).sum(dim=1).clamp(min=1)
+
     def cpu(self) -> "Votes":
         """Returns the votes on the CPU."""
         return Votes(self.voters, *(x.cpu() for x in self[1:]))

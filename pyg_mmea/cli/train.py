@@ -33,11 +33,28 @@ _SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
 _CALL = ("config", "out", "resume", "quiet")
 
 
+_CLASSES = {
+    "model": {"class_path": "pyg_mmea.nn.PCMEA"},
+    "objective": {"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
+}
+
+
+class _Parser(ArgumentParser):
+    """Gives a class that is chosen its own defaults: by itself, jsonargparse keeps those of the
+    default class where an argument has the same name."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+        self.set_defaults(_CLASSES)
+        config = super().parse_args(*args, **kwargs)
+        self.set_defaults({key: {"class_path": config[key].class_path} for key in _CLASSES})
+        return super().parse_args(*args, **kwargs)
+
+
 def build_parser() -> ArgumentParser:
     """The parser of the settings of a run, which also reads its :obj:`config.yaml`."""
     for point in entry_points(group=PLUGIN_GROUP):
         point.load()  # a class needs to be imported to be found by its name
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="pyg-mmea train",
         description="Trains a model on a pair of graphs and evaluates it once.",
         epilog="--epochs N and --lr X are short for --training.epochs and --training.lr.",
@@ -46,19 +63,17 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_subclass_arguments(
-        (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
-    )
+    add_data_argument(parser)
     parser.add_argument(
         "--model",
         type=Callable[[PairSpec], AlignmentModel],
-        default={"class_path": "pyg_mmea.nn.PCMEA"},
+        default=_CLASSES["model"],
         help="name or class path of a model",
     )
     parser.add_argument(
         "--objective",
         type=Callable[[dict[str, int]], torch.nn.Module],
-        default={"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
+        default=_CLASSES["objective"],
         help="name or class path of an objective",
     )
     parser.add_argument(
@@ -70,6 +85,13 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--training", type=TrainingConfig, default=TrainingConfig())
     parser.add_argument("--seed", type=int, default=0, help="seed of the model")
     return parser
+
+
+def add_data_argument(parser: ArgumentParser) -> None:
+    """Adds the option that names a dataset and its arguments."""
+    parser.add_subclass_arguments(
+        (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
+    )
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -66,13 +66,12 @@ def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> lis
     return list(zip(x.split(sizes), mask.split(sizes), strict=True))
 
 
-def _encode_texts(graph: GraphTables, modality: Modality, text_encoder: str) -> Features:
-    if modality == Modality.NAME:
-        names = graph.name or [""] * graph.num_entities
-        return encode_texts([name or None for name in names], text_encoder)
-    if modality == Modality.RELATION_TEXT:
-        return relation_text(graph, text_encoder)
-    return attribute_text(graph, text_encoder)
+def _encode_names(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list[Features]:
+    """Encodes the names of both graphs together, since their rarity counts over both."""
+    names = [name for graph in graphs for name in graph.name or [""] * graph.num_entities]
+    x, mask = encode_texts(names, encoder)
+    sizes = [graph.num_entities for graph in graphs]
+    return list(zip(x.split(sizes), mask.split(sizes), strict=True))
 
 
 def _add_features(
@@ -95,8 +94,11 @@ def _add_features(
         both = [(bag, bag_mask(bag)) for bag in bags]
     elif modality == Modality.IMAGE:
         both = _encode_images(graphs, image_encoder)
+    elif modality == Modality.NAME:
+        both = _encode_names(graphs, text_encoder)
     else:
-        both = [_encode_texts(graph, modality, text_encoder) for graph in graphs]
+        verbalize = relation_text if modality == Modality.RELATION_TEXT else attribute_text
+        both = [verbalize(graph, text_encoder) for graph in graphs]
     for side, (x, mask) in zip(SIDES, both, strict=True):
         data[side][f"x_{modality}"] = x
         data[side][f"{modality}_mask"] = mask

@@ -8,6 +8,8 @@ from torch_geometric.transforms import BaseTransform
 
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
+_NOISE = 0x6E6F697365
+
 
 class CorruptSeeds(BaseTransform):
     """Makes seeds wrong: a fraction of training and validation links trade their targets among
@@ -26,7 +28,7 @@ class CorruptSeeds(BaseTransform):
         self.ratio, self.noise_seed = _checked_ratio(ratio), noise_seed
 
     def forward(self, data: HeteroData) -> HeteroData:
-        generator = torch.Generator().manual_seed(self.noise_seed)
+        generator = _generator(self.noise_seed)
         anchors = data[ANCHOR_EDGE]
         links = anchors.edge_label_index.clone()
         seeds = (anchors.train_mask | anchors.val_mask).nonzero().view(-1).cpu()
@@ -44,7 +46,7 @@ class _CorruptFeatures(BaseTransform):
         self.modality, self.ratio, self.noise_seed = modality, _checked_ratio(ratio), noise_seed
 
     def forward(self, data: HeteroData) -> HeteroData:
-        generator = torch.Generator().manual_seed(self.noise_seed)
+        generator = _generator(self.noise_seed)
         for side in SIDES:
             store = data[side]
             if f"x_{self.modality}" not in store:
@@ -96,6 +98,11 @@ class HideFeatures(_CorruptFeatures):
         mask[chosen.to(mask.device)] = False
         store[f"{self.modality}_mask"] = mask
         store[f"x_{self.modality}"] = _masked(x, mask)
+
+
+def _generator(seed: int) -> torch.Generator:
+    # A split of the same seed must not draw the same links, or all of those that validate are hit.
+    return torch.Generator().manual_seed(seed + _NOISE)
 
 
 def _checked_ratio(ratio: float) -> float:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.data.tables import Features, GraphTables
-from pyg_mmea.data.text import encode_texts
+from pyg_mmea.data.text import TFIDF, encode_texts
 
 # Sentences encoded at a time, which bounds memory.
 _CHUNK = 8192
@@ -24,6 +24,8 @@ def _mean_of_sentences(
     entities: Tensor, sentences: list[str], num_entities: int, encoder: str
 ) -> Features:
     """Encodes each different sentence once and averages over the sentences of an entity."""
+    if encoder == TFIDF:
+        raise ValueError(f"'text_encoder' cannot be '{TFIDF}' for triples, which are encoded apart")
     texts = sorted(set(sentences))
     number = {text: i for i, text in enumerate(texts)}
     rows = torch.tensor([number[text] for text in sentences], dtype=torch.long)

@@ -1,7 +1,11 @@
 """Checks and reductions that the losses over pairs of rows share."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
+
+Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
 def at_least_single(x: Tensor) -> Tensor:
@@ -76,3 +80,26 @@ def own_ends(
     link = torch.arange(index.numel(), device=index.device).repeat_interleave(count)  # [K]
     nth = torch.arange(link.numel(), device=index.device) - (count.cumsum(0) - count)[link]
     return torch.stack([link, order[first[link] + nth]])
+
+
+def rows_of(sides: Sequence[Tensor], links: Tensor) -> list[Tensor]:
+    """Returns the embeddings of the sources and of the targets of links."""
+    # Not by [], whose backward pass sorts.
+    return [x.index_select(0, ends) for x, ends in zip(sides, links, strict=True)]
+
+
+def present_rows(x: Tensor) -> Tensor:
+    """Tells which rows have the modality: the others are zero."""
+    return x.detach().ne(0).any(dim=1)
+
+
+def linked_rows(
+    sides: Sequence[Tensor], links: Tensor, weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Returns the embeddings of both ends of the links that have the modality at both of them,
+    these links and their weights."""
+    x_s, x_t = rows_of(sides, links)
+    kept = present_rows(x_s) & present_rows(x_t)
+    if bool(kept.all()):
+        return x_s, x_t, links, weight
+    return x_s[kept], x_t[kept], links[:, kept], None if weight is None else weight[kept]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import ModuleDict
 
+from pyg_mmea.loss._pairs import Embeddings, present_rows, rows_of
 from pyg_mmea.loss.alignment_kl import AlignmentKLLoss
 from pyg_mmea.loss.batch_similarity import BatchSimilarity
 from pyg_mmea.loss.info_nce import InfoNCELoss
@@ -13,8 +14,6 @@ from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
 from pyg_mmea.loss.mutual_information import MutualInformationLoss
 from pyg_mmea.loss.sampled_softmax import SampledSoftmaxLoss
 from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
-
-Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
 class PCMEAObjective(torch.nn.Module):
@@ -135,7 +134,7 @@ class PCMEAObjective(torch.nn.Module):
         if self.mi_weight > 0:
             terms["mi"] = self.mi_weight * self._information(out)
         if momentum is not None and self.momentum_weight > 0:
-            ends = (*_rows(out, "joint", few), *_rows(momentum, "joint", few))
+            ends = (*_ends(out, "joint", few), *_ends(momentum, "joint", few))
             loss = self.moco(*ends, weight=few_weight, index_s=few[0], index_t=few[1])
             terms["momentum"] = self.momentum_weight * loss
         return terms
@@ -146,14 +145,14 @@ class PCMEAObjective(torch.nn.Module):
         """Contrast and inter-modal alignment, which share the similarities of the batch."""
         if self.contrast_weight == 0 and self.kl_weight == 0:
             return {}
-        rows = {name: _rows(out, name, links) for name in [*self.modalities, "joint"]}
+        rows = {name: _ends(out, name, links) for name in [*self.modalities, "joint"]}
         whole = BatchSimilarity(*rows["joint"])
         targets: dict[BatchSimilarity, list[Tensor]] = {}  # most modalities share that of the whole
         contrast: dict[str, Tensor] = {}
         kl: dict[str, Tensor] = {}
         for name, (x_s, x_t) in rows.items():
             similarity, joint, index, share = BatchSimilarity(x_s, x_t), whole, links, weight
-            kept = _present(x_s) & _present(x_t)
+            kept = present_rows(x_s) & present_rows(x_t)
             if not bool(kept.all()):
                 similarity = BatchSimilarity(x_s[kept], x_t[kept])
                 joint = BatchSimilarity(*(x[kept] for x in rows["joint"]))
@@ -202,17 +201,9 @@ class PCMEAObjective(torch.nn.Module):
         total = out["source"]["joint"].new_zeros(())
         for name, bound in self.information.items():
             for side in out.values():
-                total = total + bound(side[name], side["joint"], _present(side[name])) / 2
+                total = total + bound(side[name], side["joint"], present_rows(side[name])) / 2
         return total
 
 
-def _rows(out: Embeddings, name: str, links: Tensor) -> list[Tensor]:
-    """Returns the embeddings of the sources and of the targets of links."""
-    sides = (out["source"], out["target"])
-    # Not by [], whose backward pass sorts.
-    return [side[name].index_select(0, ends) for side, ends in zip(sides, links, strict=True)]
-
-
-def _present(x: Tensor) -> Tensor:
-    """Tells which rows have the modality: the others are zero."""
-    return x.detach().ne(0).any(dim=1)
+def _ends(out: Embeddings, name: str, links: Tensor) -> list[Tensor]:
+    return rows_of([side[name] for side in out.values()], links)

@@ -3,6 +3,7 @@
 from pyg_mmea.metrics.alignment import (
     AlignmentMetric,
     evaluate_alignment,
+    evaluate_scores,
     hits_at_k,
     mean_rank,
     mean_reciprocal_rank,
@@ -13,6 +14,7 @@ from pyg_mmea.metrics.ranks import link_ranks
 __all__ = [
     "AlignmentMetric",
     "evaluate_alignment",
+    "evaluate_scores",
     "hits_at_k",
     "link_ranks",
     "mean_rank",

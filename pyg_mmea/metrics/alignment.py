@@ -6,13 +6,21 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.metrics.ranks import Candidates, candidate_axes, link_ranks
-from pyg_mmea.metrics.rerank import answer_ranks, sparse_ranks
-from pyg_mmea.utils.matching import hungarian, mutual_nearest, sinkhorn_topk
+from pyg_mmea.metrics.rerank import answer_ranks, score_ranks, sparse_ranks
+from pyg_mmea.utils.matching import (
+    SparseScores,
+    hungarian,
+    mutual_best,
+    mutual_nearest,
+    segment_logsumexp,
+    sinkhorn_topk,
+)
 from pyg_mmea.utils.pairs import judge
 
 HITS_AT = (1, 5, 10)
 DIRECTIONS = ("source_to_target", "target_to_source")
 MATCHINGS = ("none", "mutual", "sinkhorn", "hungarian")
+_SINKHORN_ITERS = 10
 
 
 def hits_at_k(ranks: Tensor, k: int) -> float:
@@ -158,13 +166,81 @@ def evaluate_alignment(
         else:
             match = mutual_nearest if matching == "mutual" else hungarian
             ranks = answer_ranks(ranks, own, match(x_s, x_t, csls_k, chunk_size).index)
+    return _summary(ranks, candidates, csls_k, matching)
+
+
+def evaluate_scores(
+    scores: SparseScores,
+    num_entities: tuple[int, int],
+    links: Tensor,
+    candidates: Candidates = "test",
+    matching: str = "none",
+) -> dict[str, Any]:
+    r"""Measures how well scores of some pairs tell the counterpart of an entity, in both
+    directions; all other pairs are tied behind those, as if they had the same lowest score.
+
+    Args:
+        scores (SparseScores): The pairs and their scores; higher is better.
+        num_entities (tuple[int, int]): Entities of source and target.
+        links (torch.Tensor): True pairs of source and target ids :math:`(2, L)`.
+        candidates (str or tuple, optional): As in :func:`evaluate_alignment`.
+            (default: :obj:`"test"`)
+        matching (str, optional): :obj:`"none"`, :obj:`"mutual"`, which makes pairs that are each
+            other's best the answers, or :obj:`"sinkhorn"`, which scales the exponentials of all
+            scores, zero where a pair has none, as :func:`~pyg_mmea.utils.sinkhorn_topk` does.
+            (default: :obj:`"none"`)
+
+    Returns:
+        dict: As :func:`evaluate_alignment`, with a ``csls_k`` of zero.
+
+    Raises:
+        ValueError: If there are no links, or an argument is out of range.
+    """
+    if matching not in MATCHINGS[:3]:
+        raise ValueError(f"'matching' needs to be one of {MATCHINGS[:3]} (got {matching!r})")
+    axes = candidate_axes(*num_entities, links, candidates)
+    inside = torch.ones_like(scores.score, dtype=torch.bool)
+    for ids, allowed, num in zip(scores.index, axes[:2], num_entities, strict=True):
+        is_candidate = torch.zeros(num, dtype=torch.bool, device=ids.device)
+        is_candidate[allowed] = True
+        inside &= is_candidate[ids]
+    index, score = scores.index[:, inside], scores.score[inside]
+    if matching == "sinkhorn":
+        score = _compete(score, index, [axes.source, axes.target], num_entities)
+    num_candidates = axes.target.numel(), axes.source.numel()
+    ranks = score_ranks(links, SparseScores(index, score), num_candidates)
+    if matching == "mutual":
+        ranks = answer_ranks(ranks, links, index[:, mutual_best(index, score)])
+    return _summary(ranks, candidates, 0, matching)
+
+
+def _compete(
+    score: Tensor, index: Tensor, candidates: list[Tensor], num_entities: tuple[int, int]
+) -> Tensor:
+    """Adds to sparse scores the potentials of Sinkhorn's iteration over all candidates, without
+    the matrix: every pair is one, and what a scored one has beyond that is sparse."""
+    beyond = score + torch.log1p(-torch.exp(-score))
+    potential = [score.new_full((num,), -torch.inf) for num in num_entities]
+    for each, ids in zip(potential, candidates, strict=True):
+        each[ids] = 0
+    for _ in range(_SINKHORN_ITERS):
+        for side in (1, 0):  # columns, then rows
+            other, ids = potential[1 - side], candidates[side]
+            scored = segment_logsumexp(
+                beyond + other[index[1 - side]], index[side], num_entities[side]
+            )
+            potential[side][ids] = -torch.logaddexp(other.logsumexp(0), scored[ids])
+    return score + potential[0][index[0]] + potential[1][index[1]]
+
+
+def _summary(ranks: Tensor, candidates: Candidates, csls_k: int, matching: str) -> dict[str, Any]:
     metric = AlignmentMetric()
     metric.update(ranks[0], ranks[1])
     return {
         "candidates": candidates if isinstance(candidates, str) else "given",
         "csls_k": csls_k,
         "matching": matching,
-        "num_links": links.size(1),
+        "num_links": ranks.size(1),
         **metric.compute(),
     }
 

@@ -39,20 +39,48 @@ def sparse_ranks(ranks: Tensor, links: Tensor, scores: SparseScores) -> Tensor:
         - **input:** :math:`(2, L)`, :math:`(2, L)`
         - **output:** :math:`(2, L)`
     """
-    return torch.stack(
-        [
-            _direction(ranks[0], links, scores.index, scores.score),
-            _direction(ranks[1], links.flip(0), scores.index.flip(0), scores.score),
-        ]
-    )
+    out = []
+    for rank, (kept, num_wrong, _) in zip(ranks, _both(links, scores), strict=True):
+        out.append(torch.where(kept.isnan(), torch.maximum(rank, 1 + num_wrong), kept).to(rank))
+    return torch.stack(out)
 
 
-def _direction(rank: Tensor, links: Tensor, kept: Tensor, score: Tensor) -> Tensor:
-    """Ranks the second row of ``links`` among the kept candidates of the first."""
+def score_ranks(links: Tensor, scores: SparseScores, num_candidates: tuple[int, int]) -> Tensor:
+    r"""Ranks links where only some pairs have a score: all other candidates are tied behind them,
+    and a link among those has their mean rank.
+
+    Args:
+        links (torch.Tensor): Source and target of each link.
+        scores (SparseScores): The pairs of candidates that have a score.
+        num_candidates (tuple[int, int]): Candidates among the targets, and among the sources.
+
+    Shapes:
+        - **input:** :math:`(2, L)`
+        - **output:** :math:`(2, L)`
+    """
+    out = []
+    for (kept, num_wrong, num_known), num in zip(_both(links, scores), num_candidates, strict=True):
+        tied = num - num_known - num_wrong  # wrong candidates without a score
+        out.append(torch.where(kept.isnan(), 1 + num_wrong + tied / 2, kept))
+    return torch.stack(out)
+
+
+def _both(links: Tensor, scores: SparseScores) -> list[tuple[Tensor, Tensor, Tensor]]:
+    return [
+        _direction(links, scores.index, scores.score),
+        _direction(links.flip(0), scores.index.flip(0), scores.score),
+    ]
+
+
+def _direction(links: Tensor, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the rank of the second row of ``links`` among the kept candidates of the first, NaN
+    where it is none of them; how many of these are wrong; and how many true answers there are."""
     query, answer = links
     width = 1 + int(torch.cat([answer, kept[1]]).max())
     keys, order = (kept[0] * width + kept[1]).sort()
-    score = score[order]
+    # The last entry is no pair: what is looked up beyond the others ends there.
+    keys = torch.cat([keys, keys.new_tensor([torch.iinfo(keys.dtype).max])])
+    score = torch.cat([score[order], score.new_zeros(1)])
     known_link, known = known_answers(query, answer)
 
     # One entry for each link and each kept candidate of its query.
@@ -63,14 +91,15 @@ def _direction(rank: Tensor, links: Tensor, kept: Tensor, score: Tensor) -> Tens
     entry = start[link] + within
 
     gold_key = query * width + answer
-    place = torch.searchsorted(keys, gold_key).clamp(max=keys.numel() - 1)
-    found = keys[place] == gold_key
-    gap = score[entry] - torch.where(found, score[place], -torch.inf)[link]
+    place = torch.searchsorted(keys, gold_key)
+    gold = torch.where(keys[place] == gold_key, score[place], torch.nan)
+    gap = score[entry] - gold[link]
     tolerance = 8 * torch.finfo(score.dtype).eps * score.abs().clamp(min=1).max()
     sign = gap.sign() * (gap.abs() > tolerance)
     true = torch.isin(link * width + keys[entry] % width, known_link * width + known)
     wrong = (~true).to(score.dtype)
-    zeros = torch.zeros_like(rank, dtype=score.dtype)
+    zeros = torch.zeros_like(gold)
     num_wrong = zeros.index_add(0, link, wrong)
-    kept_rank = 1 + (num_wrong + zeros.index_add(0, link, sign * wrong)) / 2
-    return torch.where(found, kept_rank, torch.maximum(rank, 1 + num_wrong)).to(rank.dtype)
+    rank = 1 + (num_wrong + zeros.index_add(0, link, sign * wrong)) / 2
+    num_known = known_link.bincount(minlength=query.numel())
+    return rank.masked_fill(gold.isnan(), torch.nan), num_wrong, num_known

@@ -8,9 +8,10 @@ from typing import Any
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.inspect import Inspector
-from pyg_mmea.report.figure import Table, number, percent
+from pyg_mmea.report.figure import Table, number, percent, short
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
 
+_MAX_DOUBTS, _MAX_URI = 20, 200  # links, and characters of a URI
 _HITS = ("hits@1", "hits@5", "hits@10")
 _DIRECTIONS = ("source_to_target", "target_to_source", "mean")
 
@@ -82,6 +83,18 @@ def links_table(data: HeteroData) -> Table:
         ["training", "validation", "test"],
         [[f"{count:,}" for count in counts]],
     )
+
+
+def doubts_table(result: dict[str, Any]) -> Table | None:
+    """Validation links that look wrong; :obj:`None` where there are none."""
+    links = result.get("doubtful_links") or []
+    if not links:
+        return None
+    caption = f"{len(links):,} validation links look wrong, and confidence was learned without them"
+    if len(links) > _MAX_DOUBTS:
+        caption += f"; the first {_MAX_DOUBTS}"
+    rows = [[short(uri, _MAX_URI) for uri in link] for link in links[:_MAX_DOUBTS]]
+    return Table(caption, ["source", "target"], rows)
 
 
 def modalities(data: HeteroData) -> list[str]:

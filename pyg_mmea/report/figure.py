@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -112,9 +112,9 @@ def line_style(place: int) -> dict[str, Any]:
     return {"color": SERIES[i], "marker": MARKS[i], "linestyle": DASHES[i]}
 
 
-def short(name: str) -> str:
-    """A name for a legend."""
-    return printable(name, 28)
+def short(name: str, limit: int = 28) -> str:
+    """A name for a legend or a cell."""
+    return printable(name, limit)
 
 
 def _embed(svg: bytes, plot: Plot) -> str:
@@ -161,8 +161,3 @@ def percent(value: float | None, digits: int = 1) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """A number; a dash where there is none."""
     return "–" if value is None or value != value else f"{value:,.{digits}f}"
-
-
-def texts(rows: Sequence[Sequence[object]]) -> list[list[str]]:
-    """All cells as texts."""
-    return [[str(cell) for cell in row] for row in rows]

@@ -77,6 +77,7 @@ def _content(
         "data": facts.data_table(inspector.data),
         "links": facts.links_table(inspector.data),
         "settings": config.read_text(encoding="utf-8").splitlines() if config.is_file() else [],
+        "doubts": facts.doubts_table(result),
         "metrics": facts.metric_tables(result),
         "learning": _learning(metrics),
         "rounds": _rounds(inspector),

@@ -20,11 +20,12 @@ from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
-from pyg_mmea.training.outcome import alignment_table, summarize
+from pyg_mmea.training.outcome import summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.export import alignment_table
 from pyg_mmea.utils.io import atomic_write, fingerprint
 from pyg_mmea.utils.pairs import contains
 
@@ -165,15 +166,16 @@ class Aligner:
         voters = module.voters()
         if seeds.val.size(1) > 0:
             val = _measure(self._final(voters), seeds.val, self.training)
-        candidates, votes = self.calibrator.examine(*voters, seeds.train.to(module.device))
-        self.calibrator.confidence.fit(candidates, votes, seeds.val.to(module.device))
+        examined = self.calibrator.examine(*voters, seeds.train.to(module.device))
+        learned = self.calibrator.learn(examined, seeds.val.to(module.device))
+        doubtful = _report_doubts(data, learned["doubtful"], seeds.val.size(1))
         again = None
         if val is not None and self.training.refit:
             module, again = self._refit(visible, seeds, module, run, folder, record, quiet)
             del voters  # of large graphs, each takes gigabytes
             voters = module.voters()
         # Validation links are known to whoever asks for the alignment, so they are not proposed.
-        candidates, votes = self.calibrator.examine(*voters, seeds.all.to(module.device))
+        candidates, votes, _ = self.calibrator.examine(*voters, seeds.all.to(module.device))
         final = self._final(voters)
         self._state = {
             "embeddings": {side: out["joint"].cpu() for side, out in final.items()},
@@ -198,7 +200,7 @@ class Aligner:
             "test_all": self._test(data, "all"),
         }
         self.result = summarize(data, module, self.calibrator, self.seed, seeds, run, again)
-        self.result |= measured
+        self.result |= {**measured, "doubtful_links": doubtful}
 
     def _refit(
         self,
@@ -365,6 +367,20 @@ class Aligner:
         aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
         aligner.result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
         return aligner
+
+
+def _report_doubts(data: HeteroData, links: list[list[int]], num_links: int) -> list[list[str]]:
+    """Tells people which known links look wrong, and returns their URIs."""
+    uris = [[data[side].uri[i] for side, i in zip(SIDES, link, strict=True)] for link in links]
+    if uris:
+        logger.warning(
+            "%d of %d validation links look wrong, and confidence is learned without them; they "
+            "are in result.json, such as %s",
+            len(uris),
+            num_links,
+            " = ".join(uris[0]),
+        )
+    return uris
 
 
 def _fingerprint(data: HeteroData) -> str:

@@ -54,6 +54,11 @@ class TrainingConfig:
             going on, without it by starting over for the selected number of epochs.
         refit_epochs (int): Epochs of going on.
         encoder (str): Which encoder embeds in the end.
+        rank_by (str): What ranks entities wherever something is measured, selected, proposed or
+            aligned. :obj:`"views"`: all views beside each other, weighed on the validation links;
+            the model's own joint embedding is for training only. :obj:`"joint"`: that joint
+            embedding, as models with weights of their own for each entity need it. Nothing is
+            then learned from validation links but confidence, and views vote all the same.
         propagate_links (bool): Have the view of :class:`~pyg_mmea.nn.LinkPropagation` beside the
             trained modalities.
         frozen_views (bool): Have the dense features as they are as views beside the trained
@@ -95,6 +100,7 @@ class TrainingConfig:
     refit: bool = True
     refit_epochs: int = 10
     encoder: Literal["online", "momentum"] = "online"
+    rank_by: Literal["views", "joint"] = "views"
     propagate_links: bool = True
     frozen_views: bool = True
     propagation_channels: int = 128
@@ -132,6 +138,7 @@ class TrainingConfig:
         for name, choices in (
             ("selection", ("last", "validation")),
             ("encoder", ("online", "momentum")),
+            ("rank_by", ("views", "joint")),
             ("precision", ("32-true", "16-mixed", "bf16-mixed", "64-true")),
         ):
             if getattr(self, name) not in choices:

@@ -187,13 +187,11 @@ class AlignmentModule(LightningModule):
             self.momentum.update(self.model)
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        """Weighs the views on the validation links and ranks all entities for each of them."""
+        """Weighs the views on the validation links, unless the model ranks by its own joint
+        embedding, and ranks all entities for each of them."""
         links = batch[0].t()
-        views = self.weigh(links)
-        joint = {side: weighted_joint(out, self.view_weights) for side, out in views.items()}
-        ranks = torch.cat(
-            link_ranks(joint["source"], joint["target"], links, candidates="all", csls_k=0)
-        )
+        z_s, z_t = (out["joint"] for out in self._with_joint(self.weigh(links)).values())
+        ranks = torch.cat(link_ranks(z_s, z_t, links, candidates="all", csls_k=0))
         size = links.size(1)
         self.log("val/hits@1", hits_at_k(ranks, 1), prog_bar=True, batch_size=size)
         mrr = mean_reciprocal_rank(ranks)
@@ -213,9 +211,11 @@ class AlignmentModule(LightningModule):
         )
 
     def weigh(self, links: Tensor) -> Embeddings:
-        """Learns the weights of the views from links held back, and returns the views."""
+        """Learns the weights of the views from links held back, if they are what ranks, and returns
+        the views."""
         views = self.views()
-        self.view_weights = fit_view_weights(views, links.to(self.device))
+        if self.config.rank_by == "views":
+            self.view_weights = fit_view_weights(views, links.to(self.device))
         return views
 
     def beliefs(self) -> tuple[Tensor, Tensor]:
@@ -232,32 +232,33 @@ class AlignmentModule(LightningModule):
 
         * :obj:`"<modality>_frozen"`, dense features as they are;
         * :obj:`"propagation"`, see :class:`~pyg_mmea.nn.LinkPropagation`.
+
+        Where :obj:`config.rank_by` is :obj:`"joint"`, :obj:`"joint"` is that of the model.
         """
-        return _merged(self._modalities(self.config.encoder), self._untrained())
+        return _merged(self._embed(self.config.encoder), self._untrained())
 
     def voters(self) -> tuple[Embeddings, Embeddings]:
-        """Returns what calibration asks: all views of the online encoder with their joint
-        embedding, and the joint embedding of the momentum encoder."""
+        """Returns what calibration asks: all views of the online encoder with the joint embedding
+        that ranks, and that of the momentum encoder."""
         untrained = self._untrained()
         # The momentum encoder first: only its joint embedding stays while the other one embeds.
         momentum = {
             side: {"joint": out["joint"]}
-            for side, out in self._with_joint(
-                _merged(self._modalities("momentum"), untrained)
-            ).items()
+            for side, out in self._with_joint(_merged(self._embed("momentum"), untrained)).items()
         }
-        return self._with_joint(_merged(self._modalities("online"), untrained)), momentum
+        return self._with_joint(_merged(self._embed("online"), untrained)), momentum
 
     @torch.no_grad()
-    def _modalities(self, encoder: str) -> Embeddings:
-        # The model's own joint embedding is for training; views are weighed anew.
+    def _embed(self, encoder: str) -> Embeddings:
+        model = self.model
         if encoder == "momentum":
-            copied = cast(AlignmentModel, self.momentum.module)
-            return copied.embed_modalities(self.pair)
-        training = self.model.training
-        self.model.eval()
-        out = self.model.embed_modalities(self.pair)
-        self.model.train(training)
+            model = cast(AlignmentModel, self.momentum.module)
+        training = model.training
+        model.eval()
+        # The joint embedding of the model is as large as all others, and weighed views replace it.
+        embed = model if self.config.rank_by == "joint" else model.embed_modalities
+        out = embed(self.pair)
+        model.train(training)
         return out
 
     def _untrained(self) -> Embeddings:
@@ -274,6 +275,8 @@ class AlignmentModule(LightningModule):
         return views
 
     def _with_joint(self, views: Embeddings) -> Embeddings:
+        if self.config.rank_by == "joint":
+            return views
         names = views["source"].keys()
         weights = self.view_weights or dict.fromkeys(names, 1 / len(names))
         return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import pandas as pd
-import torch
-from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea import __version__
@@ -61,31 +58,3 @@ def summarize(
         "selection": run.selection,
         "view_weights": module.view_weights,
     }
-
-
-def alignment_table(
-    data: HeteroData, known: Tensor, found: Tensor, confidence: Tensor, margin: Tensor
-) -> pd.DataFrame:
-    """Returns links as a table of URIs, known ones in front.
-
-    Args:
-        data (HeteroData): The pair.
-        known (torch.Tensor): Seeds :math:`(2, L)`.
-        found (torch.Tensor): Predicted pairs, best first :math:`(2, P)`.
-        confidence (torch.Tensor): Their confidence :math:`(P)`.
-        margin (torch.Tensor): Their margin :math:`(P)`.
-    """
-    pairs = torch.cat([known, found], dim=1)
-    num_known, num_found = known.size(1), found.size(1)
-    uri_s, uri_t = data["source"].uri, data["target"].uri
-    table = pd.DataFrame(
-        {
-            "source": [uri_s[i] for i in pairs[0].tolist()],
-            "target": [uri_t[i] for i in pairs[1].tolist()],
-            "confidence": [1.0] * num_known + confidence.tolist(),
-            "rank_margin": [float("nan")] * num_known + margin.tolist(),
-            "origin": ["known"] * num_known + ["predicted"] * num_found,
-        }
-    )
-    table.attrs["abstained"] = data["source"].num_nodes - pairs[0].unique().numel()
-    return table

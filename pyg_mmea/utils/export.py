@@ -1,4 +1,5 @@
-"""Writing an alignment for people (CSV), programs (Parquet) and the semantic web (RDF, SSSOM)."""
+"""An alignment as a table, and files of it for people (CSV), programs (Parquet) and the semantic
+web (RDF, SSSOM)."""
 
 import csv
 import os
@@ -10,6 +11,9 @@ from typing import IO, Any
 from urllib.parse import quote
 
 import pandas as pd
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
 
 from pyg_mmea.utils.io import atomic_write
 
@@ -22,6 +26,34 @@ _NOT_IN_IRI = re.compile(r'[\x00-\x20<>"{}|^`\\\ud800-\udfff]')  # N-Triples, ru
 _URI_CHARACTERS = "!#$%&'()*+,/:;=?@~"  # beside letters, digits and -._
 # sssom-py knows a CURIE by a letter, digit or underscore behind the colon.
 _NAMESPACE = re.compile(r"(.*[/#:]\W*)(\w.*)", re.ASCII)
+
+
+def alignment_table(
+    data: HeteroData, known: Tensor, found: Tensor, confidence: Tensor, margin: Tensor
+) -> pd.DataFrame:
+    """Returns links as a table of URIs, known ones in front.
+
+    Args:
+        data (HeteroData): The pair.
+        known (torch.Tensor): Seeds :math:`(2, L)`.
+        found (torch.Tensor): Predicted pairs, best first :math:`(2, P)`.
+        confidence (torch.Tensor): Their confidence :math:`(P)`.
+        margin (torch.Tensor): Their margin :math:`(P)`.
+    """
+    pairs = torch.cat([known, found], dim=1)
+    num_known, num_found = known.size(1), found.size(1)
+    uri_s, uri_t = data["source"].uri, data["target"].uri
+    table = pd.DataFrame(
+        {
+            "source": [uri_s[i] for i in pairs[0].tolist()],
+            "target": [uri_t[i] for i in pairs[1].tolist()],
+            "confidence": [1.0] * num_known + confidence.tolist(),
+            "rank_margin": [float("nan")] * num_known + margin.tolist(),
+            "origin": ["known"] * num_known + ["predicted"] * num_found,
+        }
+    )
+    table.attrs["abstained"] = data["source"].num_nodes - pairs[0].unique().numel()
+    return table
 
 
 def write_alignment(

@@ -148,9 +148,26 @@ def sinkhorn(
         - **output:** :math:`(P)`
     """
     for _ in range(num_iters):
-        score = score - _segment_logsumexp(score, target, num_t)[target]
-        score = score - _segment_logsumexp(score, source, num_s)[source]
+        score = score - segment_logsumexp(score, target, num_t)[target]
+        score = score - segment_logsumexp(score, source, num_s)[source]
     return score
+
+
+def mutual_best(pairs: Tensor, score: Tensor) -> Tensor:
+    """Returns the places of the pairs that both ends score highest and no other pair as high, so
+    that no entity is in two of them.
+
+    Shapes:
+        - **input:** pairs :math:`(2, P)`, scores :math:`(P)`
+        - **output:** :math:`(Q)`
+    """
+    best = torch.ones(score.numel(), dtype=torch.bool, device=score.device)
+    for end in pairs:
+        num = 1 + int(end.max()) if end.numel() else 0
+        top = score.new_full((num,), -torch.inf).scatter_reduce(0, end, score, "amax")
+        first = score == top[end]
+        best &= first & (end[first].bincount(minlength=num) == 1)[end]
+    return best.nonzero().view(-1)
 
 
 def hungarian(x_s: Tensor, x_t: Tensor, csls_k: int = 10, chunk_size: int = 1024) -> Matches:
@@ -229,9 +246,10 @@ def greedy_one_to_one(pairs: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
     return pairs[:, keep], scores[keep]
 
 
-def _segment_logsumexp(value: Tensor, segment: Tensor, num_segments: int) -> Tensor:
-    """Log of the sum of ``exp(value)`` in each segment; NaN where it has no entry."""
+def segment_logsumexp(value: Tensor, segment: Tensor, num_segments: int) -> Tensor:
+    """Log of the sum of ``exp(value)`` in each segment; minus infinity where it has no entry."""
     top = value.new_full((num_segments,), -torch.inf)
     top = top.scatter_reduce(0, segment, value, "amax")
-    total = torch.zeros_like(top).index_add(0, segment, (value - top[segment]).exp())
-    return total.log() + top
+    finite = torch.where(top.isfinite(), top, 0.0)
+    total = torch.zeros_like(top).index_add(0, segment, (value - finite[segment]).exp())
+    return total.log() + finite

@@ -30,3 +30,10 @@ def judge(pairs: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
     """
     touched = torch.isin(pairs[0], links[0]) | torch.isin(pairs[1], links[1])
     return touched, contains(links, pairs)
+
+
+def free_entities(num_entities: int, taken: Tensor) -> Tensor:
+    """Returns the ids below :obj:`num_entities` that are not among the taken ones, ascending."""
+    free = torch.ones(num_entities, dtype=torch.bool, device=taken.device)
+    free[taken] = False
+    return free.nonzero().view(-1)

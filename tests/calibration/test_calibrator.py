@@ -97,7 +97,7 @@ def test_end_to_end(tmp_path, proposer):
     for side in calibrate.pool.pairs:
         assert side.unique().numel() == side.numel()
     assert len(replayed) > 60
-    candidates, _ = calibrate.examine(online, None, train)
+    candidates, _, _ = calibrate.examine(online, None, train)
     proposed = {tuple(pair) for pair in candidates.pairs.t().tolist()}
     assert len(replayed & gold) / len(replayed) > 0.9
     assert len(replayed & gold) / len(replayed) > len(proposed & gold) / len(proposed)
@@ -192,7 +192,7 @@ def test_without_calibration_links_or_momentum_encoder():
     assert summary["threshold"] == 0.501
     assert summary["num_used"] > 50
     # More than half of the voters that do not abstain rank what is used first.
-    candidates, votes = calibrate.examine(online, None, links[:, :30])
+    candidates, votes, _ = calibrate.examine(online, None, links[:, :30])
     first = 2 * (votes.rank == 1).sum(dim=1) > (~votes.abstains).sum(dim=1)
     assert 0 < int(first.sum()) < first.numel()
     expected = candidates.pairs[:, first].t().tolist()
@@ -274,7 +274,7 @@ def test_survivors_are_compared_with_cases_that_survive():
     online, links = world()
     train, val = links[:, :30], links[:, 30:130]
     calibrate, history = run(online, train, val)
-    candidates, votes = calibrate.examine(moved(online, 9), online, train)
+    candidates, votes, _ = calibrate.examine(moved(online, 9), online, train)
     survives = calibrate.pool.survivors(candidates, votes)
     judged, right = judge(candidates.pairs, val)
     calibrate.round(moved(online, 9), online, train, val)
@@ -320,7 +320,7 @@ def test_what_people_decide_is_not_proposed_and_leaves_with_the_reason():
     used = calibrate.pool.pairs.clone()
     calibrate.rejected, accepted = used[:, :2], used[:, 2:4]
     train = torch.cat([train, accepted], dim=1)
-    candidates, _ = calibrate.examine(online, online, train)
+    candidates, _, _ = calibrate.examine(online, online, train)
     assert not contains(candidates.pairs, used[:, :4]).any()
     entries = calibrate.discard(train)
     assert not contains(calibrate.pool.pairs, used[:, :4]).any()
@@ -352,7 +352,7 @@ def test_parts_can_be_replaced():
     summary, *_ = calibrate.round(online, None, links[:, :0], links[:, :0])
     assert summary["num_candidates"] == pool.beliefs[0].size(1) > 10
     assert [0, 0] in pool.pairs.t().tolist()
-    candidates, votes = calibrate.examine(online, None, links[:, :0])
+    candidates, votes, _ = calibrate.examine(online, None, links[:, :0])
     assert (candidates.pairs[0] == candidates.pairs[1]).all()
     assert (votes.agrees | votes.abstains).all()
     assert isinstance(Calibrator().proposer, SinkhornProposer)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from jsonargparse import Namespace
 
 import pyg_mmea
 from pyg_mmea.cli import main
-from pyg_mmea.cli.train import load_data
+from pyg_mmea.cli.train import build_parser, load_data
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE
@@ -302,3 +303,21 @@ def test_seeds_from_what_looks_alike(tmp_path: Path) -> None:
     result = json.loads((out / "result.json").read_text())
     anchors = data[ANCHOR_EDGE]
     assert result["num_seeds"] == int((anchors.train_mask | anchors.val_mask).sum())
+
+
+def test_a_class_that_is_chosen_has_its_own_defaults(tmp_path: Path) -> None:
+    parser = build_parser()
+
+    def parse(*options: str) -> Namespace:
+        return parser.parse_args([*options, "--data=FakeMMKG", "--out=none"])
+
+    assert parse("--model=MCLEA").model.init_args.channels == 300  # of PCMEA it is 96
+    assert parse("--model=MCLEA", "--model.channels=64").model.init_args.channels == 64
+    objective = parse("--objective=MEAformerObjective").objective.init_args
+    assert (objective.temperature, objective.contrast_weight) == (0.1, 1.0)
+    file = tmp_path / "settings.yaml"
+    file.write_text("model: {class_path: EVA, init_args: {dropout: 0.2}}\n")
+    model = parse(f"--config={file}").model.init_args
+    assert (model.structure_encoder, model.channels, model.dropout) == ("GCN", 300, 0.2)
+    assert parse().model.class_path == "pyg_mmea.nn.PCMEA"  # no call sees the one before
+    assert parse("--model.channels=64").model.init_args.dropout == 0.5

@@ -111,3 +111,11 @@ def test_masks_and_links_are_validated(graphs: tuple) -> None:
     none = torch.zeros(2, dtype=torch.bool)
     with pytest.raises(ValueError, match="cover all links"):
         make_pair(*graphs, LINKS, (none, none, none))
+
+
+def test_names_of_both_graphs_are_weighed_together(graphs: tuple) -> None:
+    data = make_pair(*graphs, LINKS, features="name", text_encoder="tfidf")
+    assert torch.equal(data["source"].x_name, data["target"].x_name)
+    assert data["source"].name_mask.tolist() == [True, True, False]
+    with pytest.raises(ValueError, match="'text_encoder' cannot be 'tfidf'"):
+        make_pair(*graphs, LINKS, features="relation_text", text_encoder="tfidf")

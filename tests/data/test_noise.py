@@ -10,6 +10,7 @@ from pyg_mmea.data import (
     SwapFeatures,
     validate,
 )
+from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 
@@ -32,6 +33,15 @@ def test_corrupt_seeds(fake: AlignmentData) -> None:
     other = CorruptSeeds(0.5, noise_seed=1)(fake)[ANCHOR_EDGE].edge_label_index
     assert not torch.equal(other, after)
     assert torch.equal(CorruptSeeds(0.0)(fake)[ANCHOR_EDGE].edge_label_index, before)
+
+
+def test_a_split_of_the_same_seed_does_not_choose_what_is_wrong() -> None:
+    # The split draws validation links from the seeds, in the order in which noise is drawn, too.
+    data = FakeMMKG(num_links=600, seed_ratio=1.0, features=[])[0]
+    noisy = CorruptSeeds(0.2, noise_seed=0)(data)[ANCHOR_EDGE]
+    wrong = data[ANCHOR_EDGE].edge_label_index[1] != noisy.edge_label_index[1]
+    share = wrong[noisy.val_mask].double().mean()
+    assert 0 < share < 0.6
 
 
 @pytest.mark.parametrize("modality", ["image", "attribute"])

@@ -86,3 +86,21 @@ def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"pip install pyg-mmea\[text\]"):
         encode_texts(["a"], "sentence-transformers:x")
+
+
+def test_rare_words_count_for_more() -> None:
+    texts = ["river thames", "river seine", "thames", "river rhine", "river po", "river elbe", None]
+    x, mask = encode_texts(texts, "tfidf")
+    assert x.shape == (7, 1024)
+    assert mask.tolist() == [True] * 6 + [False]
+    torch.testing.assert_close(x[mask].norm(dim=1), torch.ones(6))
+    plain, _ = encode_texts(texts, "hashing", dim=1024)
+    # What "river thames" shares with "river seine" is in most texts.
+    assert x[0] @ x[2] > 2 * (x[0] @ x[1])
+    assert x[0] @ x[1] < plain[0] @ plain[1]
+    assert torch.equal(x, encode_texts(texts, "tfidf")[0])
+
+
+def test_no_texts_to_weigh() -> None:
+    assert encode_texts([None, ""], "tfidf", dim=8)[0].shape == (2, 8)
+    assert encode_texts(["a b", "c"], "tfidf", dim=4)[0].shape == (2, 4)

@@ -6,13 +6,14 @@ import torch
 from pyg_mmea.metrics import (
     AlignmentMetric,
     evaluate_alignment,
+    evaluate_scores,
     hits_at_k,
     link_ranks,
     mean_rank,
     mean_reciprocal_rank,
     pseudo_label_precision,
 )
-from pyg_mmea.utils import hungarian, matching, mutual_nearest
+from pyg_mmea.utils import SparseScores, hungarian, matching, mutual_nearest
 
 MATCHINGS = ["none", "mutual", "sinkhorn", "hungarian"]
 
@@ -196,3 +197,59 @@ def test_pseudo_label_precision_of_nothing():
     assert pseudo_label_precision(gold, none)["num_known"] == 0
     with pytest.raises(ValueError, match="'gold_links'"):
         pseudo_label_precision(gold, gold[0])
+
+
+def scored(num=12, num_pairs=50):
+    """Some pairs with a positive score, and the matrix with zeros elsewhere."""
+    generator = torch.Generator().manual_seed(0)
+    index = torch.randint(num, (2, num_pairs), generator=generator).unique(dim=1)
+    score = 3 * torch.rand(index.size(1), generator=generator, dtype=torch.double)
+    dense = torch.zeros(num, num + 1, dtype=torch.double).index_put_(tuple(index), score)
+    return SparseScores(index, score), dense
+
+
+@pytest.mark.parametrize("candidates", ["test", "all"])
+def test_scores_equal_dense_matrix(candidates):
+    scores, dense = scored()
+    links = torch.tensor([[0, 3, 5, 7], [2, 3, 1, 12]])
+    out = evaluate_scores(scores, (12, 13), links, candidates)
+    assert out["csls_k"] == 0
+    assert out["num_links"] == 4
+    seen = links if candidates == "test" else (torch.arange(12), torch.arange(13))
+    for direction, table, ends in (
+        ("source_to_target", dense[:, seen[1]], links),
+        ("target_to_source", dense.t()[:, seen[0]], links.flip(0)),
+    ):
+        rows = table[ends[0]]
+        own = (dense if direction[0] == "s" else dense.t())[ends[0], ends[1]].view(-1, 1)
+        rank = 1 + (rows > own).sum(dim=1) + ((rows == own).sum(dim=1) - 1) / 2
+        assert out[direction]["mr"] == pytest.approx(float(rank.mean()))
+
+
+def test_scores_compete_as_in_a_dense_matrix():
+    scores, dense = scored()
+    links = torch.arange(12).repeat(2, 1)
+    out = evaluate_scores(scores, (12, 13), links, "all", "sinkhorn")
+    table = dense.clone()
+    for _ in range(10):
+        table -= table.logsumexp(dim=0, keepdim=True)
+        table -= table.logsumexp(dim=1, keepdim=True)
+    table[dense == 0] = -1e9  # pairs without a score stay behind, tied
+    own = table.diagonal().view(-1, 1)
+    forth = 1 + (table > own).sum(dim=1) + ((table == own).sum(dim=1) - 1) / 2
+    assert out["source_to_target"]["mr"] == pytest.approx(float(forth.mean()))
+    back = table[:, :12].t()
+    rank = 1 + (back > own).sum(dim=1) + ((back == own).sum(dim=1) - 1) / 2
+    assert out["target_to_source"]["mr"] == pytest.approx(float(rank.mean()))
+    assert out["mean"] != evaluate_scores(scores, (12, 13), links, "all")["mean"]
+
+
+def test_scores_of_pairs_that_are_each_others_best():
+    index = torch.tensor([[0, 0, 1, 2], [0, 1, 1, 0]])
+    scores = SparseScores(index, torch.tensor([0.5, 0.7, 0.6, 0.4]))
+    out = evaluate_scores(scores, (3, 3), torch.arange(3).repeat(2, 1), matching="mutual")
+    assert out["mean"]["hits@1"] == 0  # only (0, 1) is an answer
+    out = evaluate_scores(scores, (3, 3), torch.tensor([[0, 1], [1, 2]]), matching="mutual")
+    assert out["mean"]["hits@1"] == 0.5
+    with pytest.raises(ValueError, match="'matching' needs to be one of"):
+        evaluate_scores(scores, (3, 3), index, matching="hungarian")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_mmea.metrics.rerank import answer_ranks, sparse_ranks
+from pyg_mmea.metrics.rerank import answer_ranks, score_ranks, sparse_ranks
 from pyg_mmea.utils import SparseScores
 
 
@@ -58,3 +58,27 @@ def test_sparse_ranks_against_loop(seed):
             else:
                 expected = max(float(ranks[row, column]), 1 + len(wrong))
             assert out[row, column] == expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_score_ranks_against_dense(seed):
+    """All other pairs have the same score, lower than any."""
+    generator = torch.Generator().manual_seed(seed)
+    index = torch.randint(8, (2, 20), generator=generator).unique(dim=1)
+    score = torch.randint(1, 5, (index.size(1),), generator=generator).float()
+    links = torch.randint(8, (2, 10), generator=generator).unique(dim=1)
+    dense = torch.zeros(8, 9).index_put_(tuple(index), score)
+    gold = torch.zeros(8, 9, dtype=torch.bool)
+    gold[links[0], links[1]] = True
+    out = score_ranks(links, SparseScores(index, score), (9, 8))
+    for column, (s, t) in enumerate(links.t().tolist()):
+        for row, others in enumerate((dense[s][~gold[s]], dense[:, t][~gold[:, t]])):
+            own = dense[s, t]
+            expected = 1 + (others > own).sum() + (others == own).sum() / 2
+            assert out[row, column] == expected
+
+
+def test_score_ranks_without_any_score():
+    scores = SparseScores(torch.empty(2, 0, dtype=torch.long), torch.empty(0))
+    links = torch.tensor([[0, 1], [1, 0]])
+    assert score_ranks(links, scores, (5, 3)).tolist() == [[3, 3], [2, 2]]  # chance

@@ -174,6 +174,7 @@ def test_names_and_uris_are_texts(run: Path, load, data: HeteroData, tmp_path: P
         entry["note"] = entry["reason"] = name
     result = inspector.aligner.result
     result["dataset"], result["model"], result["git"], *_ = HOSTILE
+    result["doubtful_links"] = [list(HOSTILE[:2])] * 30
     result["view_weights"] = dict.fromkeys(HOSTILE, 1 / len(HOSTILE))
     inspector.votes.voters[:] = hostile(len(inspector.votes.voters))
     folder = tmp_path / "<b>run"
@@ -184,6 +185,7 @@ def test_names_and_uris_are_texts(run: Path, load, data: HeteroData, tmp_path: P
     after = written(inspector, folder, tmp_path / "b.html")
     tags = {tag for tag, _ in after.elements}
     assert tags <= {tag for tag, _ in before.elements} | {"pre"}
+    assert "30 validation links look wrong" in after.text
     for name in HOSTILE:
         assert after.text.count(printable(name)[:40].strip()) > 5, name
 

@@ -15,8 +15,10 @@ from torch_geometric.nn import GraphSAGE
 import pyg_mmea
 from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool, in_force
 from pyg_mmea.calibration.ledger import LEDGER_NAME
+from pyg_mmea.data import HideAnchors
 from pyg_mmea.datasets import FakeMMKG
-from pyg_mmea.nn import PCMEA
+from pyg_mmea.loss import MEAformerObjective
+from pyg_mmea.nn import PCMEA, MEAformer, PairSpec
 from pyg_mmea.training import Aligner, TrainingConfig
 from pyg_mmea.typing import ANCHOR_EDGE
 
@@ -316,6 +318,29 @@ def test_options(pair: HeteroData, tmp_path: Path, training: dict) -> None:
         )
 
 
+@pytest.mark.parametrize("batch_entities", ["all", 30])
+def test_the_model_may_rank_by_its_own_joint_embedding(
+    pair: HeteroData, tmp_path: Path, batch_entities: int | str
+) -> None:
+    settings = {"rank_by": "joint", "frozen_views": False, "propagate_links": False}
+    settings |= {"num_negatives": 0, "lr": 0.02, "batch_entities": batch_entities}
+    aligner = _aligner(**settings)
+    aligner.model_factory = functools.partial(MEAformer, channels=8, modality_channels=8)
+    aligner.objective_factory = MEAformerObjective
+    aligner.fit(pair, out=tmp_path / "run", quiet=True)
+    model = aligner.model_factory(PairSpec.from_data(pair)).eval()
+    model.load_state_dict(aligner._state["model"])
+    loaded = Aligner.load(tmp_path / "run")
+    with torch.no_grad():
+        out = model(HideAnchors("train")(pair))
+    for side, embedding in loaded.embeddings.items():
+        assert torch.allclose(embedding, out[side]["joint"], atol=1e-5)
+    assert loaded.result["view_weights"] == {}
+    assert loaded.result["num_pseudo_labels"] > 0  # modalities vote all the same
+    assert (loaded.predict(pair)["origin"] == "predicted").any()
+    assert loaded.evaluate(pair) == aligner.result["test"]
+
+
 def test_any_pyg_model_is_a_structure_encoder(pair: HeteroData) -> None:
     encoder = GraphSAGE(16, 16, num_layers=2, out_channels=16)
     aligner = Aligner(
@@ -398,6 +423,7 @@ def test_an_automatic_switch_needs_validation_links(pair: HeteroData) -> None:
         ("test_links", 0),
         ("csls_k", -1),
         ("precision", "16-true"),
+        ("rank_by", "late"),
     ],
 )
 def test_settings_out_of_range(field: str, value: int) -> None:

@@ -131,6 +131,51 @@ def test_voters_are_those_of_the_whole_model(pair: HeteroData) -> None:
     assert torch.equal(copied.voters()[0]["source"]["joint"], momentum["source"]["joint"])
 
 
+def test_models_may_rank_by_their_own_joint_embedding(pair: HeteroData) -> None:
+    module = make(pair, rank_by="joint")
+    links = links_of(pair, "val_mask")
+    assert "joint" in module.weigh(links)["source"]
+    assert module.view_weights == {}  # nothing is learned from the validation links
+    with torch.no_grad():
+        module.model.entity["source"].add_(0.1)
+    module.train()
+    online, momentum = module.voters()
+    assert module.model.training
+    module.eval()
+    with torch.no_grad():
+        for encoder, voter in ((module.model, online), (module.momentum, momentum)):
+            assert torch.equal(voter["source"]["joint"], encoder(pair)["source"]["joint"])
+    assert {"structure", "image", "image_frozen", "propagation"} <= set(online["source"])
+    assert set(momentum["source"]) == {"joint"}
+
+
+@pytest.mark.parametrize("rank_by", ["joint", "views"])
+def test_validation_ranks_by_what_is_asked_for(
+    pair: HeteroData, rank_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A joint embedding that knows everything is looked at only where it ranks."""
+    module = make(pair, rank_by=rank_by, propagate_links=False, frozen_views=False)
+    links = links_of(pair, "val_mask")
+
+    code = torch.randn(links.size(1), 64, dtype=torch.double)
+    asked: list[Tensor] = []
+
+    def oracle(out: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        joint = torch.randn(66, 64, dtype=torch.double)
+        joint[links[len(asked)]] = code
+        asked.append(joint)
+        return {**out, "joint": joint}
+
+    monkeypatch.setattr(module.model, "join", oracle)
+    logged: dict[str, float] = {}
+    module.log = lambda name, value, **kwargs: logged.update({name: float(value)})
+    module.eval()
+    module.validation_step([links.t()], 0)
+    assert len(asked) == (2 if rank_by == "joint" else 0)
+    assert rank_by == "views" or logged["val/hits@1"] == 1
+    assert any(name.startswith("weight/") for name in logged) == (rank_by == "views")
+
+
 def test_mini_batches_by_size() -> None:
     for entities, setting, expected in (
         (100_000, "auto", 1),

@@ -2,6 +2,7 @@
 
 from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder, ModalityEncoder
 from pyg_mmea.nn.encoder.propagation import LinkPropagation
+from pyg_mmea.nn.encoder.relational import CompGCNEncoder, RGCNEncoder
 from pyg_mmea.nn.encoder.structure import (
     GATEncoder,
     RelationReflectionEncoder,
@@ -11,10 +12,12 @@ from pyg_mmea.nn.encoder.structure import (
 
 __all__ = [
     "BagEncoder",
+    "CompGCNEncoder",
     "DenseEncoder",
     "GATEncoder",
     "LinkPropagation",
     "ModalityEncoder",
+    "RGCNEncoder",
     "RelationReflectionEncoder",
     "StructureEncoder",
     "structure_encoder",

@@ -77,26 +77,45 @@ class LinkPropagation(torch.nn.Module):
         codes = F.normalize(codes, dim=1).to(links.device)
         if weight is not None:
             codes = codes * weight.to(codes).view(-1, 1)
+        labels = {}
+        for ends, side in zip(links, edges, strict=True):
+            zeros = codes.new_zeros(num_nodes[side], self.channels)
+            labels[side] = zeros.index_add_(0, ends, codes)
+        return self.spread(edges, labels)
+
+    @torch.no_grad()
+    def spread(
+        self, edges: Mapping[str, Edges], labels: Mapping[str, Tensor], keep_own: bool = False
+    ) -> dict[str, Tensor]:
+        """Sends any vectors over both graphs, such as features that entities of both have.
+
+        Args:
+            edges (dict): Edge indices and edge types of each graph.
+            labels (dict): One vector an entity, zeros where there is none :math:`(N, D)`.
+            keep_own (bool): Puts the entity's own vector beside what reaches it, which keeps its
+                component along that vector; the output is :math:`(N, (2 L + 1) D)` then.
+                (default: :obj:`False`)
+        """
         out = {}
-        for ends, (side, (edge_index, edge_type)) in zip(links, edges.items(), strict=True):
-            x = codes.new_zeros(num_nodes[side], self.channels)
-            x.index_add_(0, ends, codes)
-            graph = message_graph(edge_index, edge_type, num_nodes[side], self.num_relations)
-            out[side] = self._walk(graph, x, F.normalize(x, dim=1))
+        for side, (edge_index, edge_type) in edges.items():
+            x = labels[side]
+            graph = message_graph(edge_index, edge_type, x.size(0), self.num_relations)
+            out[side] = self._walk(graph, x, F.normalize(x, dim=1), keep_own)
         return out
 
-    def _walk(self, graph: MessageGraph, x: Tensor, own: Tensor) -> Tensor:
+    def _walk(self, graph: MessageGraph, x: Tensor, own: Tensor, keep_own: bool) -> Tensor:
         count = torch.bincount(graph.edge_type, minlength=self.num_relations).clamp(min=1)
         rarity = torch.log(graph.edge_type.numel() / count.to(x.dtype))[graph.edge_type]
         one = x.new_ones(max(graph.edge_type.numel(), graph.members.num_entries))
-        views = []
+        views = [own] if keep_own else []
         for _ in range(self.num_layers):
             near = F.normalize(spmm(graph.neighbors, rarity, x), dim=1)
             relation = spmm(graph.members, one[: graph.members.num_entries], x)  # [R, D]
             relation = F.normalize(relation, dim=1)
             along = spmm(graph.relations, one[: graph.edge_type.numel()], relation)
             along = F.normalize(along, dim=1)
-            views += [_without(near, own), _without(along, own)]
+            hop = [near, along]
+            views += hop if keep_own else [_without(view, own) for view in hop]
             x = F.normalize(near + along / 2, dim=1)
         return F.normalize(torch.cat(views, dim=1), dim=1)
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch.nn import Linear, ModuleList, Parameter
 
 from pyg_mmea.nn.attention import AdaptorSelfAttention
 from pyg_mmea.nn.conv import DiagGATConv, RelationReflectionConv
+from pyg_mmea.nn.encoder.relational import CompGCNEncoder, RGCNEncoder
 from pyg_mmea.nn.message_graph import message_graph
 from pyg_mmea.resolver import resolve
 from pyg_mmea.utils.similarity import unit_rows
@@ -34,6 +36,8 @@ class GATEncoder(torch.nn.Module):
         heads (int, optional): Heads of the graph attention and of the self-attention.
             (default: :obj:`2`)
         dropout (float, optional): Dropout probability between layers. (default: :obj:`0.0`)
+        adaptor (bool, optional): If set to :obj:`False`, the output is that of the last layer, as
+            in MCLEA and MEAformer. (default: :obj:`True`)
 
     Shapes:
         - **input:** entity vectors :math:`(N, D)`, edge indices :math:`(2, E)`
@@ -41,13 +45,21 @@ class GATEncoder(torch.nn.Module):
     """
 
     def __init__(
-        self, channels: int, num_layers: int = 2, heads: int = 2, dropout: float = 0.0
+        self,
+        channels: int,
+        num_layers: int = 2,
+        heads: int = 2,
+        dropout: float = 0.0,
+        adaptor: bool = True,
     ) -> None:
         super().__init__()
         self.channels = self.out_channels = channels
         self.num_layers = num_layers
         self.dropout = dropout
         self.convs = ModuleList(DiagGATConv(channels, heads) for _ in range(num_layers))
+        self.attention: AdaptorSelfAttention | None = None
+        if not adaptor:
+            return
         small = max(channels // 8 // heads, 1) * heads
         self.attention = AdaptorSelfAttention(
             channels, heads, hidden_channels=small, bottleneck_channels=small
@@ -57,7 +69,8 @@ class GATEncoder(torch.nn.Module):
         """Resets all learnable parameters."""
         for conv in self.convs:
             conv.reset_parameters()  # type: ignore[operator]
-        self.attention.reset_parameters()
+        if self.attention is not None:
+            self.attention.reset_parameters()
 
     def forward(self, x: Tensor, edge_index: Tensor, nodes: Tensor | None = None) -> Tensor:
         """Embeds all entities, or only :obj:`nodes`."""
@@ -66,10 +79,13 @@ class GATEncoder(torch.nn.Module):
             x = F.dropout(F.elu(conv(x, edge_index)), self.dropout, self.training)
             hops.append(take(x, nodes))
         hops += [conv(x, edge_index, nodes) for conv in self.convs[-1:]]
+        if self.attention is None:
+            return hops[-1]
         return self.attention(torch.stack(hops, dim=1))[:, -1]  # [N, L + 1, D] -> [N, D]
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.channels}, num_layers={self.num_layers})"
+        adaptor = "" if self.attention is not None else ", adaptor=False"
+        return f"{self.__class__.__name__}({self.channels}, num_layers={self.num_layers}{adaptor})"
 
 
 class RelationReflectionEncoder(torch.nn.Module):
@@ -220,12 +236,14 @@ def structure_encoder(
     """Returns the structure encoder that :obj:`query` stands for.
 
     Args:
-        query (str or torch.nn.Module): :obj:`"relation_reflection"`, :obj:`"gat"` (which is
-            :class:`GATEncoder`), :obj:`"GCN"`, :obj:`"GraphSAGE"`, :obj:`"GIN"` or
-            :obj:`"EdgeCNN"` of :mod:`torch_geometric.nn.models`, the path of a class that takes
-            :obj:`in_channels`, :obj:`hidden_channels`, :obj:`out_channels` and
-            :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`), or a module,
-            of which the model gets a copy.
+        query (str or torch.nn.Module): A name: :obj:`"relation_reflection"`, :obj:`"gat"` and
+            :obj:`"diag_gat"` (:class:`GATEncoder` with and without its adaptor), :obj:`"rgcn"`
+            (:class:`RGCNEncoder`), :obj:`"compgcn"` (:class:`CompGCNEncoder`), or
+            :obj:`"GATv2"`, :obj:`"GCN"`, :obj:`"GraphSAGE"`, :obj:`"GIN"`, :obj:`"EdgeCNN"` of
+            :mod:`torch_geometric.nn.models`, whose messages are a tensor :math:`(E, D)`; the path
+            of a class that takes :obj:`in_channels`, :obj:`hidden_channels`, :obj:`out_channels`
+            and :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`); or a module, of which
+            the model gets a copy.
         channels (int): Size of the entity vectors.
         num_relations (int): Number of relations, inverse ones included.
         num_layers (int, optional): Number of layers. (default: :obj:`2`)
@@ -240,6 +258,10 @@ def structure_encoder(
             channels, num_relations, num_layers, smooth_input=True
         ),
         "gat": lambda **_: GATEncoder(channels, num_layers),
+        "diag_gat": lambda **_: GATEncoder(channels, num_layers, adaptor=False),
+        "rgcn": lambda **_: RGCNEncoder(channels, num_relations, num_layers),
+        "compgcn": lambda **_: CompGCNEncoder(channels, num_relations, num_layers),
+        "GATv2": partial(torch_geometric.nn.models.GAT, v2=True),
     }
     for name in ("GCN", "GraphSAGE", "GIN", "EdgeCNN"):
         choices[name] = getattr(torch_geometric.nn.models, name)

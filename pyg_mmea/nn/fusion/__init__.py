@@ -1,3 +1,4 @@
+from pyg_mmea.nn.fusion.cross_modal import CrossModalTransformer
 from pyg_mmea.nn.fusion.weighted import WeightedConcat
 
-__all__ = ["WeightedConcat"]
+__all__ = ["CrossModalTransformer", "WeightedConcat"]

@@ -1,6 +1,20 @@
 """Alignment models: one file each."""
 
 from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.nn.models.eva import EVA
+from pyg_mmea.nn.models.mclea import MCLEA
+from pyg_mmea.nn.models.meaformer import MEAformer
+from pyg_mmea.nn.models.multimodal import ConcatModel, MultiModalModel
 from pyg_mmea.nn.models.pcmea import PCMEA
 
-__all__ = ["PCMEA", "AlignmentModel", "Embeddings", "PairSpec"]
+__all__ = [
+    "EVA",
+    "MCLEA",
+    "PCMEA",
+    "AlignmentModel",
+    "ConcatModel",
+    "Embeddings",
+    "MEAformer",
+    "MultiModalModel",
+    "PairSpec",
+]

@@ -1,32 +1,14 @@
 """PCMEA."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-from torch.nn import ModuleDict, ParameterDict
-from torch_geometric.data import HeteroData
-from torch_geometric.data.storage import NodeStorage
 
-from pyg_mmea.nn.attention import BagTextCrossAttention
-from pyg_mmea.nn.dropout import ByteDropout
-from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
-from pyg_mmea.nn.encoder.structure import RelationReflectionEncoder, take
-from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_encoder
-from pyg_mmea.nn.fusion import WeightedConcat
-from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
-from pyg_mmea.typing import SIDES, Modality
-
-_BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
-_TEXT_OF: dict[str, str] = {
-    Modality.RELATION: Modality.RELATION_TEXT,
-    Modality.ATTRIBUTE: Modality.ATTRIBUTE_TEXT,
-}
-_ROWS_AT_ONCE = 1 << 16
-_BAG_OF = {str(text): bag for bag, text in _TEXT_OF.items()}
+from pyg_mmea.nn.models.base import PairSpec
+from pyg_mmea.nn.models.multimodal import ConcatModel
 
 
-class PCMEA(AlignmentModel):
+class PCMEA(ConcatModel):
     r"""The encoders of `"Pseudo-Label Calibration Semi-supervised Multi-Modal Entity Alignment"
     <https://arxiv.org/abs/2403.01203>`_ (AAAI 2024): one per modality, and their weighted
     concatenation.
@@ -77,133 +59,20 @@ class PCMEA(AlignmentModel):
         dropout: float = 0.5,
         missing: str = "zero",
     ) -> None:
-        super().__init__(spec)
         if propagate and missing != "zero":
             raise ValueError(
                 f"'missing' needs to be 'zero' where modalities are propagated, which fills in "
                 f"what neighbors have (got '{missing}')"
             )
-        self.modalities = _choose(spec, modalities)
-        self.propagate = propagate
-        num_relations = 2 * spec.num_relations
-        self.dropout = ByteDropout(dropout)
-        self.entity = ParameterDict()
-        sizes: dict[str, int] = {}
-        if Modality.STRUCTURE in self.modalities:
-            for side in SIDES:
-                self.entity[side] = torch.empty(spec.num_entities[side], channels)
-            self.structure = make_structure_encoder(
-                structure_encoder, channels, num_relations, num_layers
-            )
-            sizes[Modality.STRUCTURE] = self.structure.out_channels
-        self.encoders = ModuleDict()
-        self.cross_attention = ModuleDict()
-        self.propagation = ModuleDict()
-        for name in self.modalities:
-            if name == Modality.STRUCTURE or _BAG_OF.get(name) in self.modalities:
-                continue  # a text is part of its bag, where that is used
-            make = BagEncoder if name in _BAGS else DenseEncoder
-            self.encoders[name] = make(spec.in_channels[name], modality_channels)
-            text = _TEXT_OF.get(name)
-            if text is not None and text in self.modalities:
-                self.cross_attention[name] = BagTextCrossAttention(
-                    modality_channels, spec.in_channels[text]
-                )
-            sizes[name] = modality_channels
-            if propagate:
-                layer = RelationReflectionEncoder(modality_channels, num_relations, num_layers)
-                self.propagation[name] = layer
-                sizes[name] = layer.out_channels
-        self.fusion = WeightedConcat(list(sizes), list(sizes.values()), missing)
-        self._sizes = {str(name): size for name, size in sizes.items()}
-        self._reset_entities()  # not the rest: an encoder that is handed in may be trained
-
-    def reset_parameters(self) -> None:
-        """Resets all learnable parameters, those of a structure encoder handed in, too."""
-        self._reset_entities()
-        for module in self.children():
-            for layer in module.children() if isinstance(module, ModuleDict) else [module]:
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()  # type: ignore[operator]
-
-    def _reset_entities(self) -> None:
-        for vectors in self.entity.values():
-            torch.nn.init.normal_(vectors, std=vectors.size(0) ** -0.5)
-
-    @property
-    def out_channels(self) -> dict[str, int]:
-        return {**self._sizes, "joint": self.fusion.out_channels}
-
-    def forward(self, data: HeteroData, nodes: Mapping[str, Tensor] | None = None) -> Embeddings:
-        """Embeds the entities of both graphs; see
-        :meth:`AlignmentModel.forward <pyg_mmea.nn.AlignmentModel.forward>`."""
-        embeddings: Embeddings = {}
-        for side in SIDES:
-            out, masks = self._embed(data, side, None if nodes is None else nodes[side])
-            embeddings[side] = {**out, "joint": self.fusion(out, masks)}
-        return embeddings
-
-    def embed_modalities(self, data: HeteroData) -> Embeddings:
-        return {side: self._embed(data, side, None)[0] for side in SIDES}
-
-    def _embed(
-        self, data: HeteroData, side: str, nodes: Tensor | None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Returns the embeddings of one graph by modality, and the masks that fusion needs."""
-        edges = self.edges(data, side)
-        out: dict[str, Tensor] = {}
-        masks: dict[str, Tensor] = {}
-        for name in self._sizes:
-            if name == Modality.STRUCTURE:
-                out[name] = self.dropout(self.structure(self._vectors(data, side), *edges, nodes))
-                continue
-            x = self._encode(data[side], name)
-            if self.propagate:
-                x = self.propagation[name](torch.tanh(x), *edges, nodes)
-            else:
-                x = take(x, nodes)
-                masks[name] = take(data[side][f"{name}_mask"], nodes)
-            out[name] = self.dropout(x)
-        return out, masks
-
-    def _vectors(self, data: HeteroData, side: str) -> Tensor:
-        vectors, store = self.entity[side], data[side]
-        if "n_id" in store:  # a mini-batch
-            vectors = vectors.index_select(0, store.n_id)  # [] sorts in its backward pass
-        if vectors.size(0) != store.num_nodes:
-            raise ValueError(
-                f"'data' needs to have {vectors.size(0)} {side} entities, or their 'n_id' "
-                f"(got {store.num_nodes})"
-            )
-        return vectors
-
-    def _encode(self, store: NodeStorage, name: str) -> Tensor:
-        x = _by_rows(self.encoders[name], store[f"x_{name}"], store[f"{name}_mask"])
-        if name in self.cross_attention:
-            text = _TEXT_OF[name]
-            attention = self.cross_attention[name]
-            x = _by_rows(attention, x, store[f"x_{text}"], store[f"{text}_mask"])
-        return x
-
-
-def _by_rows(module: torch.nn.Module, *columns: Tensor) -> Tensor:
-    """Calls a module that treats each row alone, by blocks of rows where nothing is learned, so
-    that of features in a memory-mapped file only a block is in memory."""
-    num_rows = columns[0].size(0)
-    sparse = any(x.layout != torch.strided for x in columns)
-    if sparse or torch.is_grad_enabled() or num_rows <= _ROWS_AT_ONCE:
-        return module(*columns)
-    blocks = zip(*(x.split(_ROWS_AT_ONCE) for x in columns), strict=True)
-    return torch.cat([module(*block) for block in blocks])
-
-
-def _choose(spec: PairSpec, modalities: Sequence[str] | None) -> list[str]:
-    available = [str(Modality.STRUCTURE), *spec.in_channels]
-    if modalities is None:
-        return available
-    for name in modalities:
-        if name not in available:
-            raise ValueError(
-                f"'modalities' needs to be among {', '.join(available)} (got '{name}')"
-            )
-    return [name for name in available if name in modalities]
+        super().__init__(
+            spec,
+            structure_encoder,
+            channels,
+            modality_channels,
+            num_layers,
+            propagate,
+            modalities,
+            dropout,
+            cross_attention=True,
+            missing=missing,
+        )

@@ -1,0 +1,181 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pyg_mmea.cli.train import build_parser
+
+Script = Callable[[str], ModuleType]
+ROW = {"hits@1": 0.5, "hits@5": 0.75, "hits@10": 1.0, "mrr": 0.6, "mr": 2.0}
+MEASURED = dict.fromkeys(("source_to_target", "target_to_source", "mean"), ROW)
+
+
+def test_data_and_conditions_are_options_of_train(script: Script) -> None:
+    specs = script("specs.py")
+    parser = build_parser()
+    for data in (
+        *specs.DATA,
+        *specs.OWN_FILES,
+        *(f"emoji+{condition}" for condition in specs.CONDITIONS),
+    ):
+        config = parser.parse_args([*specs.data_arguments(data), "--out=none"])
+        arguments = config.data.init_args
+        _, _, condition = data.partition("+")
+        drawn = condition.startswith("seeds_") or data.startswith("fb15k")
+        assert (arguments.split == "random") == drawn, data
+        if data.startswith("fb15k"):
+            assert arguments.seed_ratio == int(data[-2:]) / 100
+
+
+def test_specs(script: Script) -> None:
+    expand = script("specs.py").expand
+    assert expand("emoji/calibrated") == [("emoji", "calibrated")]
+    assert expand("emoji+seeds_5/calibrated") == [("emoji+seeds_5", "calibrated")]
+    assert expand("*_en/supervised") == [("zh_en", "supervised"), ("fr_en", "supervised")]
+    assert expand("fb15k_db15k_*/supervised")[0] == ("fb15k_db15k_20", "supervised")
+    assert ("emoji", "gat") in expand("emoji/*")
+    for spec in ("emojis/calibrated", "emoji+noise/calibrated", "emoji/superb", "emoji"):
+        with pytest.raises(SystemExit, match=r"there is no|needs to be DATA"):
+            expand(spec)
+
+
+def test_misspelt_jobs_are_refused_at_once(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = script("run.py")
+    monkeypatch.setattr(run, "run", lambda *args: pytest.fail("a run was started"))
+    for arguments, message in (
+        (["emoji/supervised", "emojis/supervised"], "no data 'emojis'"),
+        (["emoji/supervised", "--study", "calibrations"], "no folder"),
+        (["emoji/supervised", "--jobs", "0"], "--jobs"),
+    ):
+        monkeypatch.setattr("sys.argv", ["run.py", *arguments])
+        with pytest.raises(SystemExit, match=message):
+            run.main()
+
+
+def test_a_study_has_settings_of_its_own(script: Script) -> None:
+    run = script("run.py")
+    study = run.HERE / "calibration"
+    call = run.command("no_vote_image", "emoji+wrong_seeds_5", 2, study)
+    assert call[:4] == [
+        "-m",
+        "pyg_mmea",
+        "train",
+        "--config",
+    ]
+    assert call[4] == str(study / "configs" / "no_vote_image.yaml")
+    assert call[-6:-2] == [
+        "--data.transform",
+        "CorruptSeeds",
+        "--data.transform.ratio",
+        "0.05",
+    ]
+    assert run.command("supervised", "zh_en", 0, study)[4].endswith("configs/supervised.yaml")
+
+
+class Recorder:
+    """Stands for a training: writes the result that it would."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def __call__(self, call: list[str], check: bool) -> None:
+        self.calls.append(call)
+        out = Path(call[call.index("--out") + 1])
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "result.json").write_text(json.dumps({"seed": 0, "test": MEASURED}))
+
+
+def test_a_run_is_kept_and_skipped_next_time(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = script("run.py")
+    started = Recorder()
+    monkeypatch.setattr(run.subprocess, "run", started)
+    monkeypatch.setattr(run, "measure", lambda folder: {"test_sinkhorn": MEASURED})
+    monkeypatch.setenv("PYG_MMEA_DATA", str(tmp_path / "data"))
+    job = ("supervised", "emoji", 0, tmp_path / "work", run.HERE, tmp_path / "results")
+    run.run_all([job, job], 1)
+    assert len(started.calls) == 1
+    kept = json.loads((tmp_path / "results/emoji/supervised/seed0.json").read_text())
+    assert kept["setting"] == "supervised"
+    assert kept["test_sinkhorn"] == MEASURED
+    assert kept["command"].startswith("pyg-mmea train --config benchmarks/configs/supervised.yaml")
+    assert str(tmp_path) not in kept["command"]
+
+
+def test_several_jobs_at_a_time(script: Script, tmp_path: Path) -> None:
+    path = script("run.py").HERE / "run.py"
+    done = tmp_path / "results" / "zh_en" / "gat"
+    done.mkdir(parents=True)
+    (done / "seed0.json").write_text("{}")
+    folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
+    call = [sys.executable, str(path), "emoji/gat", "zh_en/gat", "--jobs", "2", *folders]
+    environment = {**os.environ, "PYG_MMEA_DATA": str(tmp_path / "none")}
+    ended = subprocess.run(call, env=environment, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "zh_en/gat/seed0.json is there" in ended.stdout
+    assert "emoji/gat with seed 0: " in ended.stderr  # there are no data
+    assert "zh_en/gat with seed 0" not in ended.stderr
+
+
+def test_rows_that_cannot_be(script: Script) -> None:
+    possible = script("tables.py").possible
+    assert possible(ROW)
+    assert not possible({**ROW, "mrr": 0.49})
+    assert not possible({**ROW, "mrr": 0.9})
+    assert not possible({**ROW, "hits@5": 0.4})
+    tied = {"hits@1": 0.0, "hits@5": 1.0, "hits@10": 1.0, "mrr": 1 / 1.5}
+    assert possible(tied)
+
+
+def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    report = script("report.py")
+    result = {
+        "test": MEASURED,
+        "test_all": MEASURED,
+        "train_seconds": 12.3,
+        "peak_rss_mb": 99.0,
+        "git": "0123456789abcdef",
+        "command": "pyg-mmea train",
+        "environment": {"threads": 1, "machine": "a machine"},
+    }
+    trained = {
+        "num_pseudo_labels": 7,
+        "pseudo_label_precision": 0.9,
+        "test_sinkhorn": {**MEASURED, "mean": {**ROW, "hits@1": 0.51}},
+        "curve": {"epoch": [1, 2], "seconds": [1.0, 2.0], "hits@1": [0.1, 0.2]},
+    }
+    for name, data, more in (
+        ("supervised", "emoji", trained),
+        ("supervised", "zh_en+names", {}),
+        ("names_lightea", "zh_en+names", {}),
+    ):
+        for seed in (0, 1):
+            path = tmp_path / "results" / data / name / f"seed{seed}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({**result, **more, "seed": seed}))
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    for name in ("supervised", "names_lightea"):
+        (configs / f"{name}.yaml").write_text("# What it is.\nseed: 0\n")
+    (tmp_path / "papers.yaml").write_text("names_lightea: {paper: x, zh_en+names: 0.952}\n")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    monkeypatch.setattr(report, "fill", lambda path, text: None)
+    report.main()
+    page = (tmp_path / "README.md").read_text()
+    assert "## emoji noto_twemoji_en_zh\n" in page
+    assert (
+        "| `supervised` | 0.500 ± 0.000 | 1.000 ± 0.000 | 0.600 ± 0.000 | 0.510 ± 0.000 |" in page
+    )
+    assert "## DBP15K zh_en, with names\n" in page
+    row = next(line for line in page.splitlines() if line.startswith("| `names_lightea`"))
+    assert row.endswith("| 0, 1 | 0.952 |")
+    assert "What it is." in page
+    assert "plots/curves.svg" in page
+    assert (tmp_path / "plots" / "curves.svg").exists()
