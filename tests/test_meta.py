@@ -33,9 +33,11 @@ RANK = {
     "calibration": 6,
     "baselines": 7,
     "training": 8,
-    "cli": 9,
+    "inspect": 9,
+    "report": 10,
+    "cli": 11,
     "testing": 6,
-    "__main__": 10,
+    "__main__": 12,
 }
 SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg)
 # The smallest settings that run everything; a new example needs a line here.

@@ -1,5 +1,6 @@
 """The one place where two graphs and their links become a pair."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from pyg_mmea.utils.io import cache_folder
 
 # Names, texts and literal values give the answer away, so they need to be asked for.
 _AUTO = (Modality.RELATION, Modality.ATTRIBUTE, Modality.IMAGE)
+_MAX_VALUES, _MAX_LENGTH = 30, 300  # values of an entity, and characters of a value
 _FEATURES = tuple(modality for modality in Modality if modality != Modality.STRUCTURE)
 
 
@@ -133,7 +135,9 @@ def make_pair(
         dataset (str): Name that results are reported under. (default: :obj:`"custom"`)
 
     Returns:
-        AlignmentData: A validated pair.
+        AlignmentData: A validated pair. Where the values of attributes are known, entities have
+        them as :obj:`attribute_values`, a list of JSON texts ``[[attribute URI, value], ...]``
+        or :obj:`None`, to be looked at and not to be learned from.
 
     Raises:
         DataError: If a modality is asked for that neither graph has.
@@ -171,4 +175,17 @@ def _entity_columns(graph: GraphTables) -> dict[str, Any]:
         columns["name"] = list(graph.name)
     if graph.image_path is not None:
         columns["image_path"] = list(graph.image_path)
+    if len(graph.attribute_triples) > 0:
+        columns["attribute_values"] = _attribute_values(graph)
     return columns
+
+
+def _attribute_values(graph: GraphTables) -> list[str | None]:
+    """The literal values of each entity as JSON, ``[[attribute URI, value], ...]``: for people to
+    look at, so that only the first of many values and the start of long ones are kept."""
+    found: list[list[list[str]]] = [[] for _ in range(graph.num_entities)]
+    rows = zip(graph.attribute_triples.tolist(), graph.attribute_value, strict=True)
+    for (entity, attribute), value in rows:
+        if len(found[entity]) < _MAX_VALUES:
+            found[entity].append([graph.attribute_uri[attribute], value[:_MAX_LENGTH]])
+    return [json.dumps(each, ensure_ascii=False) if each else None for each in found]

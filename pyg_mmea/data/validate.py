@@ -92,8 +92,9 @@ def _check_side(data: HeteroData, side: str) -> None:
         _fail(side, "uri", "needs to be unique")
     if "name" in data[side]:
         _check_texts(data, side, "name", num_nodes)
-    if "image_path" in data[side]:
-        _check_texts(data, side, "image_path", num_nodes, missing=True)
+    for key in ("image_path", "attribute_values"):
+        if key in data[side]:
+            _check_texts(data, side, key, num_nodes, missing=True)
     for key in list(data[side].keys()):
         if key.startswith("x_"):
             _check_features(data, side, key)

@@ -1,8 +1,10 @@
+import json
+
 import pytest
 import torch
 from PIL import Image
 
-from pyg_mmea.data import GraphTables, make_pair
+from pyg_mmea.data import GraphTables, make_pair, validate
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE
 
@@ -24,6 +26,21 @@ def graphs() -> tuple[GraphTables, GraphTables]:
         )
 
     return graph("s"), graph("t")
+
+
+def test_values_of_attributes_are_kept_for_people(graphs: tuple) -> None:
+    graphs[0].attribute_value = ['Zoë "7"' + "x" * 1000]
+    graphs[1].attribute_triples = torch.empty(0, 2, dtype=torch.long)
+    graphs[1].attribute_value = []
+    data = make_pair(*graphs, LINKS)
+    none, _, text = data["source"].attribute_values
+    assert none is None
+    ((name, value),) = json.loads(text)
+    assert (name, value) == ("a", ('Zoë "7"' + "x" * 1000)[:300])
+    assert "attribute_values" not in data["target"]
+    data["source"].attribute_values = [7, None, None]
+    with pytest.raises(ValueError, match=r"data\['source'\].attribute_values: needs to be a list"):
+        validate(data)
 
 
 def test_auto_leaves_out_what_gives_the_answer_away(graphs: tuple) -> None:
