@@ -30,9 +30,11 @@ RANK = {
     "metrics": 5,
     "calibration": 6,
     "training": 7,
-    "cli": 8,
+    "inspect": 8,
+    "report": 9,
+    "cli": 10,
     "testing": 6,
-    "__main__": 9,
+    "__main__": 11,
 }
 SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg)
 # The smallest settings that run everything; a new example needs a line here.

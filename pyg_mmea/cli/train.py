@@ -16,10 +16,12 @@ from filelock import Timeout
 from jsonargparse import ArgumentParser, Namespace
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator
+from pyg_mmea.calibration import Calibrator, Ledger
+from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.console import echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
+from pyg_mmea.inspect import Inspector
 from pyg_mmea.nn import AlignmentModel, PairSpec
 from pyg_mmea.resolver import PLUGIN_GROUP
 from pyg_mmea.training import Aligner, TrainingConfig
@@ -117,6 +119,17 @@ def load_run(folder: str | Path) -> tuple[HeteroData, Aligner]:
         FileNotFoundError: If the folder holds no run, or one that is not finished.
     """
     return load_data(folder), Aligner.load(folder)
+
+
+def load_inspector(folder: str | Path, **kwargs: Any) -> Inspector:
+    """Loads what a finished run says of its entities and pairs, with arguments of
+    :class:`~pyg_mmea.inspect.Inspector`.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run, or one that is not finished.
+    """
+    data, aligner = load_run(folder)
+    return Inspector(data, aligner, Ledger(Path(folder, LEDGER_NAME)).read(), **kwargs)
 
 
 def load_data(folder: str | Path) -> HeteroData:

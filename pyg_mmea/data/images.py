@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # A picture with more pixels is refused before it is unpacked.
 MAX_PIXELS = 50_000_000
+# Those that Pillow reads itself: for others, such as PostScript, it starts programs.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "TGA", "AVIF")
 
 ImagePaths = Sequence[str | os.PathLike[str] | None]
 
@@ -44,11 +46,12 @@ def read_image(content: bytes) -> Image.Image:
 
     Raises:
         ValueError: If it has more than 50 million pixels.
-        OSError: If it is no picture or a broken one; Pillow raises other errors as well.
+        OSError: If it is no picture, a broken one or of a format that is not read by Pillow
+            itself, such as PostScript; Pillow raises other errors as well.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its size and its oddities are checked here
-        file = Image.open(io.BytesIO(content))
+        file = Image.open(io.BytesIO(content), formats=_FORMATS)
         if file.width * file.height > MAX_PIXELS:
             raise ValueError(f"{file.width} x {file.height} pixels are too many")
         file.draft("RGB", (512, 512))  # a large JPEG is unpacked at a fraction of its size

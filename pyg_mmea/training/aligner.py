@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator, Ledger
+from pyg_mmea.calibration import Calibrator, Ledger, Votes
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import HideAnchors, sample_links, validate
 from pyg_mmea.loss.objective import PCMEAObjective
@@ -85,6 +85,17 @@ class Aligner:
         if not self._state:
             raise RuntimeError("the aligner needs to be fitted or loaded first")
         return self._state["embeddings"]
+
+    @property
+    def alignment(self) -> dict[str, Any]:
+        """What :meth:`predict` makes its table of: :obj:`"pairs"` :math:`(2, P)`, the candidates,
+        with their :obj:`"confidence"`, :obj:`"margin"` :math:`(P)` and :obj:`"votes"`, a
+        :class:`~pyg_mmea.calibration.Votes` (:obj:`None` of a run of an older version), and the
+        links that were :obj:`"known"` :math:`(2, L)`."""
+        self.embeddings  # noqa: B018  # raises if there is none
+        part = self._state["alignment"]
+        votes = part.get("votes")
+        return {**part, "votes": None if votes is None else Votes(**votes)}
 
     def fit(
         self,
@@ -177,6 +188,7 @@ class Aligner:
                 "margin": candidates.margin.cpu(),
                 "confidence": self.calibrator.confidence(candidates, votes),
                 "known": seeds.all,
+                "votes": votes.cpu()._asdict(),
             },
         }
         del voters, final
@@ -261,7 +273,7 @@ class Aligner:
             ValueError: If the split has no link, if :obj:`data` is another pair, or if :obj:`split`
                 is :obj:`"val"` and the model was trained on those links in the end.
         """
-        self._check(data)
+        self.check(data)
         if split == "val" and self._state["refitted"]:
             raise ValueError(
                 "'split' cannot be 'val': the model was trained on the validation links in the "
@@ -302,7 +314,7 @@ class Aligner:
         """
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
-        self._check(data)
+        self.check(data)
         part = self._state["alignment"]
         order = part["confidence"].argsort(descending=True, stable=True)
         if target_precision is not None:
@@ -318,7 +330,12 @@ class Aligner:
         found = part["pairs"][:, order], part["confidence"][order], part["margin"][order]
         return alignment_table(data, part["known"], *found)
 
-    def _check(self, data: HeteroData) -> None:
+    def check(self, data: HeteroData) -> None:
+        """Makes sure that a pair is the one that was fitted.
+
+        Raises:
+            ValueError: If its entities are others, or in another order.
+        """
         self.embeddings  # noqa: B018  # raises if there is none
         if _fingerprint(data) != self._state["entities"]:
             raise ValueError("'data' needs to be the pair that was fitted (its entities differ)")

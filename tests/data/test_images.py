@@ -117,6 +117,11 @@ def test_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> 
     assert encode_images([path])[1].tolist() == [False]
 
 
+def test_postscript_is_refused() -> None:
+    with pytest.raises(OSError, match="cannot identify"):
+        read_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+
+
 def test_workers_give_the_same(tmp_path: Path) -> None:
     colours = ["red", "blue", "green"]
     paths = [save(tmp_path / f"{colour}.png", draw(colour)) for colour in colours]
