@@ -67,7 +67,7 @@ class Ledger:
             RuntimeError: If another one holds the lock for half a minute.
         """
         try:
-            with self._lock.acquire(timeout=_PATIENCE):
+            with self._lock.acquire(timeout=_PATIENCE, poll_interval=0.01):
                 yield
         except Timeout as error:
             raise RuntimeError(

@@ -171,7 +171,7 @@ def _write(path: Path, writer: int) -> None:
 
 def test_many_writers_lose_and_break_nothing(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # of a child that only writes
     workers = [context.Process(target=_write, args=(path, writer)) for writer in range(2)]
     workers += [threading.Thread(target=_write, args=(path, writer)) for writer in range(2, 5)]
     for worker in workers:
