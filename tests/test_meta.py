@@ -32,9 +32,10 @@ RANK = {
     "training": 7,
     "inspect": 8,
     "report": 9,
-    "cli": 10,
+    "review": 10,
+    "cli": 11,
     "testing": 6,
-    "__main__": 11,
+    "__main__": 12,
 }
 SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg)
 # The smallest settings that run everything; a new example needs a line here.

@@ -18,6 +18,7 @@ VERBS = {
     "train": "train a model on a pair of graphs and evaluate it",
     "evaluate": "measure a finished run",
     "align": "write the alignment of a finished run to a file",
+    "review": "go through uncertain pairs on a web page; accept or reject them",
     "audit": "say why a pseudo-label was taken or dropped; accept or reject pairs by hand",
 }
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -85,6 +85,17 @@ class Decisions:
         with self._up_to_date() as in_force:
             return in_force[pair]["decision"] if pair in in_force else UNDECIDED
 
+    def objection(self, pair: Pair) -> str | None:
+        """Says why a pair cannot be accepted, if that is so.
+
+        Raises:
+            ValueError: If an entity does not exist.
+        """
+        self._check_entities(pair)
+        with self._up_to_date() as in_force:
+            verdicts = {other: entry["decision"] for other, entry in in_force.items()}
+        return self._rival(pair, verdicts)
+
     def record(self, decisions: Sequence[Decision]) -> int:
         """Checks decisions and adds them to the ledger, all or none. They are on disk when it
         returns.
@@ -142,9 +153,11 @@ class Decisions:
             raise ValueError(f"nothing was decided on '{source}' and '{target}'")
         link = bool(self._linked(decision.pair) & {decision.pair})
         if decision.verdict == "accept" or (decision.verdict == "undo" and link):
-            self._check_partners(decision.pair, verdicts)
+            rival = self._rival(decision.pair, verdicts)
+            if rival is not None:
+                raise ValueError(rival)
 
-    def _check_partners(self, pair: Pair, verdicts: dict[Pair, Verdict]) -> None:
+    def _rival(self, pair: Pair, verdicts: dict[Pair, Verdict]) -> str | None:
         """An entity has one counterpart, unless the links themselves say otherwise."""
         links = self._linked(pair)
         seeds = {link for link in links if verdicts.get(link) != "reject"}
@@ -158,7 +171,8 @@ class Decisions:
             shared = 0 if other[0] == pair[0] else 1
             uri, partner = self._names(pair)[shared], self._names(other)[1 - shared]
             where = "was accepted" if other in accepted else "is among the seeds"
-            raise ValueError(f"'{uri}' has another counterpart: '{partner}' {where}")
+            return f"'{uri}' has another counterpart: '{partner}' {where}"
+        return None
 
     def _linked(self, pair: Pair) -> set[Pair]:
         """Training and validation links with one of two entities."""
