@@ -81,12 +81,14 @@ class Inspector:
         return links, split
 
     @cached_property
-    def has_test_links(self) -> bool:
-        """Whether there are links that training never saw."""
-        return "test" in self.links[1]
+    def test_links(self) -> Tensor:
+        """Links that training never saw, nor did people accept them :math:`(2, L)`."""
+        anchors = self.data[ANCHOR_EDGE]
+        links = anchors.edge_label_index[:, anchors.test_mask].cpu()
+        return links[:, ~contains(self.known, links)]
 
     def judged(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
-        """Tells which pairs share an entity with a link that training never saw, and which are one.
+        """Tells which pairs share an entity with a test link, and which are one.
 
         Args:
             pairs (torch.Tensor): Source and target ids :math:`(2, P)`.
@@ -94,8 +96,7 @@ class Inspector:
         Returns:
             tuple: Two bool tensors :math:`(P)`.
         """
-        anchors = self.data[ANCHOR_EDGE]
-        return judge(pairs, anchors.edge_label_index[:, anchors.test_mask].cpu())
+        return judge(pairs, self.test_links)
 
     def counterparts(self, side: Side, entity: int) -> list[int]:
         """True counterparts of an entity, by all links of the data."""
