@@ -10,8 +10,7 @@ from jsonargparse.typing import PositiveInt, restricted_number_type
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.console import echo, note
-from pyg_mmea.cli.train import load_run, when_used
-from pyg_mmea.inspect import Inspector
+from pyg_mmea.cli.train import load_inspector, when_used
 from pyg_mmea.review import ReviewSession
 from pyg_mmea.training import Decisions
 
@@ -39,10 +38,8 @@ def run(arguments: Sequence[str]) -> None:
     from pyg_mmea.review.server import serve  # needs the extra, which --help does not
 
     folder = Path(config.folder)
-    data, aligner = load_run(folder)
-    ledger = Ledger(folder / LEDGER_NAME)
-    inspector = Inspector(data, aligner, ledger.read())
-    decisions = Decisions(data, ledger)
+    inspector = load_inspector(folder)
+    decisions = Decisions(inspector.data, Ledger(folder / LEDGER_NAME))
     session = ReviewSession(inspector, decisions, config.limit)
     before = decisions.in_force()
     note(f"{len(session.queue)} of {inspector.pairs.size(1)} pairs to review; Ctrl-C ends")

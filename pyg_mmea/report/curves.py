@@ -168,9 +168,7 @@ def rounds_plots(found: list[dict[str, Any]]) -> list[Plot]:
     """Pseudo-labels over the rounds, and how many of them are right."""
     epochs = [each["epoch"] for each in found]
     head = ["epoch", "candidates", "in use", "joined", "left", "threshold"]
-    rows = [
-        [*(str(each[name]) for name in head[:-1]), number(each["threshold"])] for each in found
-    ]
+    rows = [[*(str(each[name]) for name in head[:-1]), number(each["threshold"])] for each in found]
     counts = Plot(
         "rounds",
         "Pseudo-labels by round",

@@ -109,7 +109,7 @@ def create_app(
 
     @app.get("/base.css")
     def base_style() -> Response:
-        file = resources.files("pyg_mmea.report") / "templates" / "style.css"
+        file = resources.files("pyg_mmea") / "report" / "templates" / "style.css"
         return Response(file.read_text(encoding="utf-8"), mimetype="text/css")
 
     app.register_error_handler(Exception, _fail)
