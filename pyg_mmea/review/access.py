@@ -20,7 +20,7 @@ _POLICY = {
 # cookie on it. A refresh starts from this page.
 _WELCOME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/">
-<title>pyg-mmea review</title></head><body><p><a href="/">Continue</a></p></body></html>
+<link rel="icon" href="/static/icon.svg"><title>pyg-mmea review</title></head><body><p><a href="/">Continue</a></p></body></html>
 """
 
 

@@ -35,6 +35,7 @@ def create_app(
     """
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=_MAX_FORM, MAX_FORM_MEMORY_SIZE=_MAX_FORM)
+    app.url_map.merge_slashes = False
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters["printable"] = printable
     guard.protect(app)
@@ -130,4 +131,5 @@ def _fail(error: Exception) -> Response:
         return Response(str(error.description), error.code, mimetype="text/plain")
     logger.error("%s %s failed: %s", request.method, request.path, error, exc_info=True)
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    return Response(f"Nothing was kept. {text}", 500, mimetype="text/plain")
+    kept = "This was not kept. " if request.method == "POST" else ""
+    return Response(f"{kept}{text}", 500, mimetype="text/plain")

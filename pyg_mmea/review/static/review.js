@@ -97,7 +97,10 @@ document.addEventListener("keydown", (event) => {
 });
 
 byId("open-help").hidden = false;
-byId("open-help").addEventListener("click", () => byId("help").showModal());
+byId("open-help").addEventListener("click", () => {
+  byId("help").showModal();
+  byId("close-help").focus();
+});
 byId("keys").checked = localStorage.getItem("keys") !== "off";
 byId("keys").addEventListener("change", (event) => {
   localStorage.setItem("keys", event.target.checked ? "on" : "off");
