@@ -88,6 +88,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def hostile() -> str:
+    """What all names and values hold."""
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
 def inspector(finished: Path) -> Inspector:
     return load_inspector(finished)
 
