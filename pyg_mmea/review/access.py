@@ -20,7 +20,8 @@ _POLICY = {
 # cookie on it. A refresh starts from this page.
 _WELCOME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/">
-<link rel="icon" href="/static/icon.svg"><title>pyg-mmea review</title></head><body><p><a href="/">Continue</a></p></body></html>
+<link rel="icon" href="/static/icon.svg"><title>pyg-mmea review</title></head>
+<body><p><a href="/">Continue</a></p></body></html>
 """
 
 
@@ -31,7 +32,8 @@ class Guard:
       leads here (DNS rebinding); changes need to come from a page of the server and to carry its
       secret; the cookie is not sent along from elsewhere; no page may frame or read ours.
     * Other users of the machine: the token, which is exchanged for the cookie at the first visit
-      and then gone from the address.
+      and then gone from the address. The arguments of a program are no secret on a machine, so
+      that an address that is handed to one holds a ticket, good for one visit.
 
     Args:
         port (int): Port of the server.
@@ -41,13 +43,20 @@ class Guard:
         self.hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
         self.token = secrets.token_urlsafe(32)
         self.csrf = secrets.token_urlsafe(32)
+        self._tickets: set[str] = set()
         # Cookies are shared by all ports of a host.
         self._name, self._cookie = f"pyg_mmea_review_{port}", secrets.token_urlsafe(32)
 
     @property
     def url(self) -> str:
-        """The address that lets a browser in."""
+        """The address that lets browsers in."""
         return f"http://{self.hosts[0]}/?token={self.token}"
+
+    def issue_ticket(self) -> str:
+        """Returns an address that lets a browser in once."""
+        ticket = secrets.token_urlsafe(32)
+        self._tickets.add(ticket)
+        return f"http://{self.hosts[0]}/?token={ticket}"
 
     def protect(self, app: Flask) -> None:
         """Checks every request to an application, and gives every answer its headers."""
@@ -59,7 +68,7 @@ class Guard:
         if host not in self.hosts:
             abort(403, "This server answers at 127.0.0.1 only.")
         if request.path == "/" and "token" in request.args:
-            if not _same(request.args["token"], self.token):
+            if not (_same(request.args["token"], self.token) or self._tear_off()):
                 abort(403, "This address is out of date; open the one that was printed last.")
             return self._let_in()
         if not _same(request.cookies.get(self._name, ""), self._cookie):
@@ -73,6 +82,13 @@ class Guard:
             abort(403, "Decisions are taken on the page of this server only.")
         if not _same(request.form.get("csrf", ""), self.csrf):
             abort(403, "This page is out of date; load it again.")
+
+    def _tear_off(self) -> bool:
+        try:
+            self._tickets.remove(request.args["token"])
+        except KeyError:
+            return False
+        return True
 
     def _let_in(self) -> Response:
         response = Response(_WELCOME, mimetype="text/html")

@@ -59,7 +59,7 @@ def serve(
         )
         announce(guard.url)
         if browser and _has_screen():
-            webbrowser.open(guard.url)
+            webbrowser.open(guard.issue_ticket())
         try:
             with _terminated_like_interrupted():
                 server.serve_forever()

@@ -64,15 +64,28 @@ def test_without_the_extra(cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert cli("review", "--help")[0] == 0
 
 
-def test_browser_is_opened_where_there_is_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyg_mmea.review.server import _has_screen
+@pytest.mark.parametrize("screen", [True, False])
+def test_browser_is_opened_where_there_is_a_screen(
+    cli, folder: Path, monkeypatch: pytest.MonkeyPatch, screen: bool
+) -> None:
+    from werkzeug.serving import BaseWSGIServer
 
+    def interrupt(server: BaseWSGIServer) -> None:
+        raise KeyboardInterrupt
+
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert not _has_screen()
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert _has_screen()
+    monkeypatch.setenv("DISPLAY", ":0" if screen else "")
+    monkeypatch.setattr(BaseWSGIServer, "serve_forever", interrupt)
+    for arguments, expected in ((["--no-browser"], 0), ([], int(screen))):
+        code, out, _ = cli("review", folder, *arguments)
+        assert code == 0
+        assert out.startswith("http://127.0.0.1:")
+        assert len(opened) == expected
+    # Programs see each other's arguments, so that the token is not among them.
+    assert not opened or opened[0] != out.strip()
 
 
 def test_the_summary_counts_what_changed(

@@ -71,6 +71,17 @@ def test_token_becomes_a_cookie(stranger, guard):
     assert response.headers["Location"].startswith("/pair/")
 
 
+def test_a_ticket_is_good_once(app, stranger, guard):
+    ticket = guard.issue_ticket().removeprefix(BASE)
+    assert guard.token not in ticket
+    assert get(stranger, ticket).status_code == 200
+    assert get(stranger, "/done").status_code == 200
+    other = app.test_client()
+    assert get(other, ticket).status_code == 403
+    assert get(other, "/done").status_code == 403
+    assert get(other, guard.url.removeprefix(BASE)).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/", "/done", "/pair/0/0", "/picture/source/0", "/base.css"])
 def test_nothing_without_the_cookie(stranger, guard, path):
     assert get(stranger, path).status_code == 403
