@@ -10,7 +10,7 @@ from jsonargparse.typing import PositiveInt, restricted_number_type
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.console import echo, note
-from pyg_mmea.cli.train import load_inspector, when_used
+from pyg_mmea.cli.train import is_training, load_inspector, when_used
 from pyg_mmea.review import ReviewSession
 from pyg_mmea.training import Decisions
 
@@ -43,6 +43,8 @@ def run(arguments: Sequence[str]) -> None:
     session = ReviewSession(inspector, decisions, config.limit)
     before = decisions.in_force()
     note(f"{len(session.queue)} of {inspector.pairs.size(1)} pairs to review; Ctrl-C ends")
+    if is_training(folder):
+        note(when_used(folder))
     serve(
         session,
         folder.resolve().name,
@@ -55,6 +57,6 @@ def run(arguments: Sequence[str]) -> None:
     new = Counter(entry["decision"] for pair, entry in now.items() if entry != before.get(pair))
     undone = sum(pair not in now for pair in before)
     note(
-        f"{new['accept']} pairs accepted, {new['reject']} rejected, {undone} earlier decisions "
-        f"undone: {when_used(folder)}"
+        f"{new['accept']} accepted, {new['reject']} rejected, {undone} earlier decisions undone: "
+        f"{when_used(folder)}"
     )

@@ -14,7 +14,8 @@ from pyg_mmea.inspect import printable
 from pyg_mmea.review.access import Guard
 from pyg_mmea.review.session import ReviewSession
 from pyg_mmea.review.view import last_decision, view_pair
-from pyg_mmea.training.decisions import VERDICTS, Decision, Pair
+from pyg_mmea.training.decisions import UNDECIDED, VERDICTS, Decision, Pair
+from pyg_mmea.typing import Side
 
 logger = logging.getLogger(__name__)
 
@@ -38,83 +39,96 @@ def create_app(
     app.url_map.merge_slashes = False
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters["printable"] = printable
+    app.jinja_env.globals.update(
+        title=title, csrf=guard.csrf, when_used=when_used, max_note=_MAX_NOTE
+    )
     guard.protect(app)
+    app.register_error_handler(Exception, _fail)
+    pages = _Pages(session)
+    for rule, method, view in (
+        ("/", "GET", pages.start),
+        ("/pair/<int:source>/<int:target>", "GET", pages.show),
+        ("/done", "GET", pages.done),
+        ("/decide", "POST", pages.decide),
+        ("/skip", "POST", pages.skip),
+        ("/recall", "POST", pages.recall),
+        ("/picture/<any(source, target):side>/<int:entity>", "GET", pages.picture),
+        ("/base.css", "GET", pages.base_style),
+    ):
+        app.add_url_rule(rule, view_func=view, methods=[method])
+    return app
 
-    def page(pair: Pair | None, problem: str = "") -> str:
-        return render_template(
-            "pair.html" if pair else "done.html",
-            title=title,
-            csrf=guard.csrf,
-            problem=problem,
-            progress=session.progress,
-            last=last_decision(session),
-            when_used=when_used(),
-            max_note=_MAX_NOTE,
-            view=view_pair(session, pair) if pair else None,
-        )
 
-    def onward(pair: Pair | None) -> BaseResponse:
-        where = url_for("done") if pair is None else url_for("show", source=pair[0], target=pair[1])
-        return redirect(where, 303)
+class _Pages:
+    """Answers requests."""
 
-    @app.get("/")
-    def start() -> BaseResponse:
-        return onward(session.next_pair())
+    def __init__(self, session: ReviewSession) -> None:
+        self.session = session
 
-    @app.get("/pair/<int:source>/<int:target>")
-    def show(source: int, target: int) -> str:
-        try:
-            return page((source, target))
-        except ValueError as error:
-            abort(404, str(error))
+    def start(self) -> BaseResponse:
+        return _go(self.session.next_pair())
 
-    @app.get("/done")
-    def done() -> str:
-        return page(None)
+    def show(self, source: int, target: int) -> str:
+        self._check("source", source)
+        self._check("target", target)
+        return self._page((source, target))
 
-    @app.post("/decide")
-    def decide() -> BaseResponse | tuple[str, int]:
-        verdict, seen = request.form.get("verdict"), request.form.get("seen", "undo")
+    def done(self) -> str:
+        return self._page(None)
+
+    def decide(self) -> BaseResponse | tuple[str, int]:
+        verdict, seen = request.form.get("verdict"), request.form.get("seen", UNDECIDED)
         note = request.form.get("note", "").strip() or None
         if verdict not in VERDICTS or seen not in VERDICTS or len(note or "") > _MAX_NOTE:
             abort(400, "This is no decision.")
         pair = _pair("source", "target")
         shown = _pair("at_source", "at_target") if "at_source" in request.form else None
         try:
-            session.decide(Decision(verdict, pair, note, seen))
+            self.session.decide(Decision(verdict, pair, note, seen))
         except ValueError as error:
-            return page(shown, f"This was not kept: {printable(str(error))}."), 409
-        return onward(pair if verdict == "undo" else session.next_pair(shown))
+            return self._page(shown, f"This was not kept: {printable(str(error))}."), 409
+        return _go(pair if verdict == "undo" else self.session.next_pair(shown))
 
-    @app.post("/skip")
-    def skip() -> BaseResponse:
+    def skip(self) -> BaseResponse:
         pair = _pair("source", "target")
-        session.skip(pair)
-        return onward(session.next_pair(pair))
+        self.session.skip(pair)
+        return _go(self.session.next_pair(pair))
 
-    @app.post("/recall")
-    def recall() -> BaseResponse:
-        session.recall()
-        return onward(session.next_pair())
+    def recall(self) -> BaseResponse:
+        self.session.recall()
+        return _go(self.session.next_pair())
 
-    @app.get("/picture/<any(source, target):side>/<int:entity>")
-    def picture(side: str, entity: int) -> Response:
-        try:
-            image = session.inspector.card(side, entity).image  # type: ignore[arg-type]
-        except ValueError as error:
-            abort(404, str(error))
+    def picture(self, side: Side, entity: int) -> Response:
+        self._check(side, entity)
+        image = self.session.inspector.card(side, entity).image
         if image.uri is None:
             abort(404, image.problem)
         kind, _, content = image.uri.removeprefix("data:").partition(";base64,")
         return Response(base64.b64decode(content), mimetype=kind)
 
-    @app.get("/base.css")
-    def base_style() -> Response:
+    def base_style(self) -> Response:
+        """The look that report and review share."""
         file = resources.files("pyg_mmea") / "report" / "templates" / "style.css"
         return Response(file.read_text(encoding="utf-8"), mimetype="text/css")
 
-    app.register_error_handler(Exception, _fail)
-    return app
+    def _check(self, side: Side, entity: int) -> None:
+        if entity >= self.session.inspector.data[side].num_nodes:
+            abort(404, f"There is no {side} entity {entity}.")
+
+    def _page(self, pair: Pair | None, problem: str = "") -> str:
+        return render_template(
+            "pair.html" if pair else "done.html",
+            problem=problem,
+            progress=self.session.progress,
+            last=last_decision(self.session),
+            view=view_pair(self.session, pair) if pair else None,
+        )
+
+
+def _go(pair: Pair | None) -> BaseResponse:
+    if pair is None:
+        return redirect(url_for("done"), 303)
+    return redirect(url_for("show", source=pair[0], target=pair[1]), 303)
 
 
 def _pair(*names: str) -> Pair:

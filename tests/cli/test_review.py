@@ -99,13 +99,15 @@ def test_the_summary_counts_what_changed(
         announce("http://here")
         session.decide(Decision("undo", first))
         session.decide(Decision("accept", second))
-        assert "--resume' uses it" in when_used()
+        assert "--resume' after it does" in when_used()
 
     monkeypatch.setattr("pyg_mmea.review.server.serve", serve)
-    code, out, err = cli("review", folder, "--no-browser", "--limit", 3)
+    with file_lock(folder / "train"):
+        code, out, err = cli("review", folder, "--no-browser", "--limit", 3)
     assert (code, out) == (0, "http://here\n")
+    assert err.count("a training of this run is under way and does not see it") == 2
     assert err.startswith("3 of ")
-    assert "1 pairs accepted, 0 rejected, 1 earlier decisions undone: 'pyg-mmea train" in err
+    assert "1 accepted, 0 rejected, 1 earlier decisions undone: a training" in err
     session.decisions.record([Decision("undo", second), Decision("undo", third)])
 
 
@@ -151,7 +153,7 @@ def test_from_the_page_to_the_next_training(cli, folder: Path, session: ReviewSe
         server.kill()
         server.wait()
     assert server.returncode == 0
-    assert "1 pairs accepted, 1 rejected, 0 earlier" in err
+    assert "1 accepted, 1 rejected, 0 earlier" in err
     assert f"'pyg-mmea train --out {folder} --resume' uses it" in err
     assert url not in err
 
