@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from pyg_mmea.cli import align, evaluate, train
+from pyg_mmea.cli import align, evaluate, report, train
 from pyg_mmea.cli.console import echo, note
 
 # Smaller than the default, so that all is done in minutes on two cores; more links to validate on,
@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(
         prog="pyg-mmea demo",
         description="Generates two product graphs with pictures, trains and calibrates on them, "
-        "evaluates and writes the alignment.",
+        "evaluates, writes the alignment and a report.",
     )
     parser.add_argument("--out", metavar="DIR", default="demo", help="folder for everything")
     out = Path(parser.parse_args(arguments).out)
@@ -30,6 +30,10 @@ def run(arguments: Sequence[str]) -> None:
     _call("train", train.run, [*data, *_SETTINGS, "--out", folder, *resume])
     _call("evaluate", evaluate.run, [folder, "--candidates", "all"])
     _call("align", align.run, [folder, "--out", table])
+    try:
+        _call("report", report.run, [folder])
+    except ImportError as error:  # all else is done
+        note(f"There is no report. {error}")
     note(
         f"\nDone. {out / 'data'} holds tables and pictures, {folder} the run, "
         f"{table} the alignment."

@@ -74,6 +74,8 @@ def validation_plot(table: pd.DataFrame) -> Plot | None:
 
 def weights_plot(table: pd.DataFrame | None, weights: dict[str, float]) -> list[Plot]:
     """The weights of the views in the joint embedding: in the end, and over the epochs."""
+    if not weights:
+        return []
     order = sorted(weights, key=lambda name: -weights[name])
     most = f"{order[0]} has the largest weight, {percent(weights[order[0]])}."
     plot = Plot(
@@ -88,9 +90,10 @@ def weights_plot(table: pd.DataFrame | None, weights: dict[str, float]) -> list[
             bar.set_color(SERIES[0])
         axes.grid(False, axis="y")
     columns = [f"weight/{name}" for name in order]
-    if table is None or any(name not in table for name in columns):
+    if table is None or any(name not in table for name in [*columns, "val/mrr"]):
         return [plot]
-    measured = table.dropna(subset=columns)
+    # Weights stand in each row since they were last learned, which is at a validation.
+    measured = table.dropna(subset=[*columns, "val/mrr"])
     if len(measured) < 2:
         return [plot]
     over = Plot(
@@ -172,8 +175,8 @@ def rounds_plots(found: list[dict[str, Any]]) -> list[Plot]:
     counts = Plot(
         "rounds",
         "Pseudo-labels by round",
-        f"{len(found)} rounds. In the last one {found[-1]['in use']} pseudo-labels were in use, "
-        f"of {found[-1]['candidates']} candidates.",
+        f"{len(found)} rounds. In the last one {found[-1]['in use']:,} pseudo-labels were in use, "
+        f"of {found[-1]['candidates']:,} candidates.",
         Table("Rounds of calibration", head, rows),
     )
     with counts.draw("epoch", "pairs") as axes:

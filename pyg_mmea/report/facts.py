@@ -38,7 +38,7 @@ def run_table(folder: Path, result: dict[str, Any]) -> Table:
         ("Confidence from", result.get("confidence_rule")),
     ]
     kept = [[name, str(value)] for name, value in rows if value is not None]
-    return Table("The run", ["", "value"], kept)
+    return Table("The run", [], kept)
 
 
 def _epochs(result: dict[str, Any]) -> str | None:
@@ -108,7 +108,7 @@ def metric_tables(result: dict[str, Any]) -> list[Table]:
         caption = f"{what}: {metrics['num_links']:,}, ranked among {among}, {csls}"
         if metrics["matching"] != "none":
             caption += f", matching {metrics['matching']}"
-        head = ["", "Hits@1", "Hits@5", "Hits@10", "MRR", "mean rank"]
+        head = ["", "Hits@1", "Hits@5", "Hits@10", "MRR", "MR"]
         tables.append(Table(caption, head, list(_metric_rows(metrics))))
     return tables
 

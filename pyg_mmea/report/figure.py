@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Matplotlib draws in these colours, which stand for the properties of the page's style sheet.
-_ROLES = {"#010203": "--text", "#010204": "--line", "#010205": "--page"}
-_ROLES |= {f"#0102{i:02x}": f"--series-{i}" for i in range(0x11, 0x17)}
-TEXT, LINE, PAGE, *SERIES = _ROLES
+_ROLES = {"#010203": "--text", "#010202": "--line"}
+_ROLES |= {f"#01020{3 + i}": f"--series-{i}" for i in range(1, 7)}
+TEXT, LINE, *SERIES = _ROLES
 MARKS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
+_WIDE = 24  # characters of a label that leave no room for another
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 
@@ -29,7 +31,7 @@ class Table:
 
     Args:
         caption (str): What it shows.
-        head (list[str]): Names of the columns.
+        head (list[str]): Names of the columns; none where the rows are facts with their names.
         rows (list[list[str]]): A list of cells for each row.
     """
 
@@ -72,7 +74,7 @@ class Plot:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError("A report needs 'pip install pyg-mmea[report]'") from error
-        settings: dict[str, Any] = {
+        settings: Any = {
             **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), TEXT),
             **dict.fromkeys(("axes.edgecolor", "grid.color"), LINE),
             "svg.fonttype": "none",  # texts stay texts
@@ -93,11 +95,14 @@ class Plot:
             axes = figure.add_subplot()
             axes.set(xlabel=x, ylabel=y)
             yield axes
-            if axes.get_legend_handles_labels()[0]:
-                columns = 1 if len(axes.get_legend_handles_labels()[0]) < 2 else 2
+            labels = axes.get_legend_handles_labels()[1]
+            if labels:
+                columns = 1 if max(map(len, labels)) > _WIDE else 2
                 figure.legend(loc="outside upper left", ncols=columns, fontsize=8.5)
             file = io.BytesIO()
-            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+            with warnings.catch_warnings():  # the font of the page draws the texts
+                warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+                figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         self.svg = _embed(file.getvalue(), self)
 
 
@@ -136,7 +141,7 @@ def _embed(svg: bytes, plot: Plot) -> str:
     root.attrib = {"viewBox": view, "class": "drawing", "role": "img"}
     for name, text in (("desc", plot.description), ("title", plot.title)):
         element = ElementTree.Element(name, {"id": f"{plot.key}-{name}"})
-        element.text = text
+        element.text = printable(text)
         root.insert(0, element)
     root.set("aria-labelledby", f"{plot.key}-title")
     root.set("aria-describedby", f"{plot.key}-desc")

@@ -44,8 +44,16 @@ class Breakdown:
         degree = torch.minimum(*degrees)
         groups = []
         for low, high in _DEGREES:
-            name = str(low) if low == high else f"{low} to {high}" if high else f"{low} or more"
-            groups.append((name, (degree >= low) & (degree <= (high or degree.max()))))
+            name = (
+                str(low)
+                if low == high
+                else f"{low} or more"
+                if high is None
+                else f"{low} to {high}"
+            )
+            groups.append(
+                (name, (degree >= low) & (degree <= (degree.max() if high is None else high)))
+            )
         return _filled(groups)
 
     def by_modality(self) -> list[Group]:
@@ -84,14 +92,17 @@ class Breakdown:
         plot = Plot(
             key,
             title,
-            f"Hits@1 goes from {percent(low[1])} ({low[0]}) to {percent(high[1])} ({high[0]}). "
-            f"Ranked among the counterparts of {self.links.size(1):,} test links.",
+            f"Hits@1 goes from {percent(low[1])} ({low[0]}) to {percent(high[1])} ({high[0]}), "
+            f"ranked among the counterparts of {self.links.size(1):,} test links; the number of "
+            "links stands behind each group.",
             Table(f"{title}: Hits@1", [*head, "among the candidates"], rows),
         )
         with plot.draw("Hits@1, mean of both directions") as axes:
             places = range(len(bars))
             axes.barh(places, [value for _, value in bars], color=SERIES[0])
-            axes.set_yticks(places, [name for name, _ in bars])
+            counts = [int(here.sum()) for _, here in groups]
+            names = [f"{name} ({n:,})" for (name, _), n in zip(bars, counts, strict=True)]
+            axes.set_yticks(places, names)
             axes.invert_yaxis()
             axes.set_xlim(0, 1)
             axes.grid(False, axis="y")

@@ -2,13 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyg_mmea.inspect import Inspector, printable
 from pyg_mmea.report import curves, facts, pairs, trust
 from pyg_mmea.report.figure import number, percent
 from pyg_mmea.report.groups import Breakdown
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import atomic_write
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def write_report(
@@ -47,8 +51,9 @@ def write_report(
         raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
     folder = Path(folder)
     path = folder / "report.html" if out is None else Path(out)
+    template = _template()
     content = _content(inspector, folder, target_precision, num_examples, num_errors)
-    page = _render(content)
+    page = template.render(content)
     with atomic_write(path) as file:
         file.write(page)
     return path
@@ -87,6 +92,7 @@ def _content(
         "weights": curves.weights_plot(metrics, result.get("view_weights") or {}),
         "groups": _groups(inspector) if has_truth else [],
         "has_truth": has_truth,
+        "has_pictures": any("image_path" in inspector.data[side] for side in SIDES),
         "precision": precision,
         "threshold": threshold,
         "kept": kept,
@@ -125,7 +131,7 @@ def _groups(inspector: Inspector) -> list[Any]:
     return plots
 
 
-def _render(content: dict[str, Any]) -> str:
+def _template() -> "Template":
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
@@ -139,7 +145,7 @@ def _render(content: dict[str, Any]) -> str:
         finalize=_finalize,
     )
     environment.filters.update(percent=percent, number=number)
-    return environment.get_template("report.html").render(content)
+    return environment.get_template("report.html")
 
 
 def _finalize(value: object) -> object:

@@ -114,7 +114,7 @@ def reliability_plot(inspector: Inspector) -> Plot | None:
                 [each.confidence for each in bins],
                 shares,
                 yerr=[[max(0.0, x) for x in end] for end in ends],
-                label=f"{name} ({sum(each.count for each in bins)} pairs)",
+                label=f"{name} ({sum(each.count for each in bins):,} pairs)",
                 elinewidth=0.8,
                 **line_style(i),
             )
@@ -156,8 +156,8 @@ def coverage_plot(inspector: Inspector) -> Plot:
     reached = "" if at["precision"] is None else f", of which {percent(at['precision'])} are right"
     plot = Plot(
         "coverage",
-        "What a promised precision costs",
-        f"Asked for 95%, the run keeps {at['kept']} pairs for {percent(at['coverage'])} of the "
+        "What a higher precision costs",
+        f"Asked for 95%, the run keeps {at['kept']:,} pairs for {percent(at['coverage'])} of the "
         f"source entities without a seed{reached}.",
         Table(
             "By precision asked for",
@@ -201,7 +201,7 @@ def confidence_plot(inspector: Inspector, threshold: float) -> Plot:
     plot = Plot(
         "confidence",
         "Candidates by confidence",
-        f"{above} of {inspector.confidence.numel()} candidates reach the threshold{limit}.",
+        f"{above:,} of {inspector.confidence.numel():,} candidates reach the threshold{limit}.",
         Table(
             "Candidates by confidence",
             ["confidence", "candidates"],

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,15 @@ def test_demo(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "train",
         "evaluate",
         "align",
+        "report",
     ]
+    assert "data:image/jpeg" in (tmp_path / "demo" / "run" / "report.html").read_text()
     assert (tmp_path / "demo" / "alignment.csv").read_text().startswith("source,target,")
     assert list((tmp_path / "demo" / "data").rglob("*.jpg"))
     assert (tmp_path / "demo" / "run" / "result.json").exists()
     assert "alignment.csv" in err
-    # A second call takes what is there.
-    assert cli("demo", "--out", tmp_path / "demo")[0] == 0
+    # A second call takes what is there; without the extra there is no report.
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    code, _, err = cli("demo", "--out", tmp_path / "demo")
+    assert code == 0
+    assert "There is no report. A report needs 'pip install pyg-mmea[report]'" in err
