@@ -79,3 +79,12 @@ def test_extending(guide: ModuleType) -> None:
     options += ["--data=FakeMMKG", "--data.transform=my_package.AddPrices"]
     built = parser.instantiate(parser.parse_args(options))
     assert isinstance(built.data.transform, guide.AddPrices)
+
+
+def test_review(guide: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide.data = FakeMMKG()[0]
+    Aligner().fit(guide.data).save("runs/cli")
+    (code,) = blocks("review.rst", "python")
+    exec(code, guide.__dict__)
+    assert list(guide.decisions.in_force()) == [(guide.source, guide.target)]

@@ -35,9 +35,10 @@ RANK = {
     "training": 8,
     "inspect": 9,
     "report": 10,
-    "cli": 11,
+    "review": 11,
+    "cli": 12,
     "testing": 6,
-    "__main__": 12,
+    "__main__": 13,
 }
 SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg)
 # The smallest settings that run everything; a new example needs a line here.

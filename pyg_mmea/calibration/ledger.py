@@ -4,19 +4,26 @@ import itertools
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import Timeout
+
+from pyg_mmea.utils.io import file_lock
 
 SCHEMA_VERSION = 1
 LEDGER_NAME = "pseudo_labels.jsonl"
 BY_HAND = "by hand"
+_PATIENCE = 30  # seconds; entries are written in milliseconds
 
 Entry = Mapping[str, Any]
 
 
 class Ledger:
-    """A file of one JSON object a line. Lines are only ever added.
+    """A file of one JSON object a line. Lines are only ever added, by one process or thread at a
+    time, and are on disk when :meth:`append` returns.
 
     Every entry has :obj:`"schema"`, :obj:`"run"` (an id of the run) and :obj:`"decision"`:
 
@@ -24,6 +31,7 @@ class Ledger:
     * :obj:`"accept"` and :obj:`"drop"`: a pair begins or ends to train;
     * :obj:`"reject"`: somebody rejected the pair; like an acceptance with the reason
       :obj:`"by hand"` it binds all later training;
+    * :obj:`"undo"`: somebody took a decision by hand back;
     * :obj:`"resume"`: a run goes on from a checkpoint, so that what was decided after the first
       :obj:`"entry"` entries, other than by hand, happens again and is void.
 
@@ -34,6 +42,7 @@ class Ledger:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._run = uuid.uuid4().hex[:12]
+        self._lock = file_lock(self.path)
 
     @property
     def run(self) -> str:
@@ -49,13 +58,34 @@ class Ledger:
         with self.path.open("rb") as file:
             return sum(line.endswith(b"\n") for line in file)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes and threads from adding entries, so that what is read stays true
+        until what follows from it is written.
+
+        Raises:
+            RuntimeError: If another one holds the lock for half a minute.
+        """
+        try:
+            with self._lock.acquire(timeout=_PATIENCE, poll_interval=0.01):
+                yield
+        except Timeout as error:
+            raise RuntimeError(
+                f"{self.path} has been locked by another process for {_PATIENCE} s"
+            ) from error
+
     def append(self, entries: Iterable[Entry]) -> None:
-        """Writes entries in one go and waits until they are on disk."""
-        head = {"schema": SCHEMA_VERSION, "run": self.run}
-        lines = [json.dumps({**head, **entry}, ensure_ascii=False) + "\n" for entry in entries]
-        if not lines:
+        """Writes entries in one go and waits until they are on disk.
+
+        Raises:
+            RuntimeError: If the ledger is locked, see :meth:`locked`.
+        """
+        found = list(entries)
+        if not found:
             return
-        with self.path.open("ab+") as file:
+        with self.locked(), self.path.open("ab+") as file:
+            head = {"schema": SCHEMA_VERSION, "run": self.run}
+            lines = [json.dumps({**head, **entry}, ensure_ascii=False) + "\n" for entry in found]
             self._drop_unfinished_line(file)
             file.write("".join(lines).encode())
             file.flush()
@@ -75,6 +105,15 @@ class Ledger:
         with self.path.open("rb") as file:  # a character can be unfinished, too
             lines = itertools.islice(file, limit)
             return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+    def read_on(self, start: int) -> tuple[list[dict[str, Any]], int]:
+        """Returns the entries from a byte on, and the byte to go on from at the next call."""
+        if not self.path.exists():
+            return [], 0
+        with self.path.open("rb") as file:
+            file.seek(start)
+            lines = file.read().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines], start + sum(len(line) + 1 for line in lines)
 
     @staticmethod
     def _drop_unfinished_line(file: Any) -> None:
@@ -119,7 +158,7 @@ def replay(entries: Iterable[Entry]) -> dict[int, set[tuple[int, int]]]:
 
 def decided_by_hand(entries: Iterable[Entry]) -> tuple[list[list[int]], list[list[int]]]:
     """Returns the pairs that people accepted and those that they rejected; of several decisions on
-    a pair the last one counts."""
+    a pair the last one counts, and one that was undone does not."""
     last = {tuple(entry["pair"]): entry["decision"] for entry in entries if is_by_hand(entry)}
     accepted = [list(pair) for pair, decision in last.items() if decision == "accept"]
     rejected = [list(pair) for pair, decision in last.items() if decision == "reject"]

@@ -19,6 +19,7 @@ VERBS = {
     "evaluate": "measure a finished run",
     "align": "write the alignment of a finished run to a file",
     "report": "write a page on a finished run: metrics, curves, pairs with their pictures",
+    "review": "go through uncertain pairs on a web page; accept or reject them",
     "audit": "say why a pseudo-label was taken or dropped; accept or reject pairs by hand",
 }
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

@@ -8,16 +8,13 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
-from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import BY_HAND, LEDGER_NAME, Entry, is_by_hand
 from pyg_mmea.cli.console import echo, note, table
-from pyg_mmea.cli.train import load_data
-from pyg_mmea.data import HideAnchors
-from pyg_mmea.typing import ANCHOR_EDGE
-
-_DECISIONS = ("accept", "reject")
+from pyg_mmea.cli.train import load_data, when_used
+from pyg_mmea.training.decisions import VERDICTS, Decision, Decisions, Verdict
+from pyg_mmea.typing import SIDES
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -25,14 +22,15 @@ def run(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(
         prog="pyg-mmea audit",
         description="Says why and when a pseudo-label was taken, kept or dropped. A decision "
-        "(--accept, --reject) is an entry of the ledger, too: 'train --resume' trains on what was "
-        "accepted, and never proposes again what was rejected.",
+        "(--accept, --reject, --undo) is an entry of the ledger, too: 'train --resume' trains on "
+        "what was accepted, and never proposes again what was rejected.",
     )
     parser.add_argument("folder", metavar="RUN", help="folder of the run")
     for name, text in (
         ("pair", "the history of one pair"),
         ("accept", "decide that a pair is right"),
         ("reject", "decide that a pair is wrong"),
+        ("undo", "take the decision on a pair back"),
     ):
         uris = ("SOURCE_URI", "TARGET_URI")
         parser.add_argument(f"--{name}", type=str, nargs=2, metavar=uris, help=text)
@@ -43,11 +41,11 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--format", type=Literal["table", "json"], default="table")
     config = parser.parse_args(arguments)
     folder = Path(config.folder)
-    decisions = [(name, config[name]) for name in _DECISIONS if config[name]]
+    decisions = [(name, config[name]) for name in VERDICTS if config[name]]
     if decisions and config.pair:
         raise ValueError("'--pair' tells a history and goes with no decision")
     if config.note is not None and not decisions:
-        raise ValueError("'--note' needs '--accept' or '--reject'")
+        raise ValueError("'--note' needs '--accept', '--reject' or '--undo'")
     path = folder / LEDGER_NAME
     if decisions:
         _decide(folder, decisions, config.note)
@@ -66,29 +64,18 @@ def run(arguments: Sequence[str]) -> None:
         _summarise(entries, replay(ledger), config.format)
 
 
-def _decide(folder: Path, decisions: list[tuple[str, list[str]]], why: str | None) -> None:
+def _decide(folder: Path, verdicts: list[tuple[Verdict, list[str]]], why: str | None) -> None:
     data = load_data(folder)
-    entries = []
-    for decision, uris in decisions:
+    decisions = []
+    for verdict, uris in verdicts:
         pair = []
-        for side, uri in zip(("source", "target"), uris, strict=True):
+        for side, uri in zip(SIDES, uris, strict=True):
             if uri not in data[side].uri:
                 raise ValueError(f"'{uri}' is no {side} entity of the run in {folder}")
             pair.append(data[side].uri.index(uri))
-        if decision == "accept":
-            _check_partners(data, pair, uris)
-        entry = {"decision": decision, "reason": BY_HAND, "pair": pair, "uri": uris}
-        entries.append(entry if why is None else {**entry, "note": why})
-    Ledger(folder / LEDGER_NAME).append(entries)
-    note(f"{len(entries)} decision(s) kept; 'pyg-mmea train --out {folder} --resume' uses them")
-
-
-def _check_partners(data: HeteroData, pair: list[int], uris: list[str]) -> None:
-    anchors = HideAnchors("train+val")(data)[ANCHOR_EDGE].edge_label_index
-    for row, (entity, uri) in enumerate(zip(pair, uris, strict=True)):
-        partners = anchors[1 - row, anchors[row] == entity].tolist()
-        if partners and pair[1 - row] not in partners:
-            raise ValueError(f"'{uri}' has another counterpart among the seeds")
+        decisions.append(Decision(verdict, (pair[0], pair[1]), why))
+    num = Decisions(data, Ledger(folder / LEDGER_NAME)).record(decisions)
+    note(f"{num} decision(s) kept: {when_used(folder)}")
 
 
 def _tell(entries: Iterable[Entry], uris: list[str], form: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 import yaml
+from filelock import Timeout
 from jsonargparse import ArgumentParser, Namespace
 from torch_geometric.data import HeteroData
 
@@ -25,9 +26,10 @@ from pyg_mmea.nn import AlignmentModel, PairSpec
 from pyg_mmea.resolver import PLUGIN_GROUP
 from pyg_mmea.training import Aligner, TrainingConfig
 from pyg_mmea.training.resources import is_first_process
-from pyg_mmea.utils.io import atomic_write
+from pyg_mmea.utils.io import atomic_write, file_lock
 
 CONFIG = "config.yaml"
+_TRAINING = "train"  # what is locked, no file of that name
 _SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
 # Options of one call; all others are settings that go into the file of the run.
 _CALL = ("config", "out", "resume", "quiet")
@@ -122,17 +124,18 @@ def run(arguments: Sequence[str]) -> None:
         aligner.fit(data, folder, config.resume, quiet=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / CONFIG) as file:
-        file.write(settings)
-    with _log_to(folder / "log.txt", config.quiet):
-        _fit(aligner, data, config)
-    summary = {
-        **aligner.result,
-        **describe_source(),
-        "split_seed": config.data.init_args.get("split_seed"),
-    }
-    with atomic_write(folder / "result.json") as file:
-        json.dump(summary, file, indent=2)
+    with _alone_in(folder):
+        with atomic_write(folder / CONFIG) as file:
+            file.write(settings)
+        with _log_to(folder / "log.txt", config.quiet):
+            _fit(aligner, data, config)
+        summary = {
+            **aligner.result,
+            **describe_source(),
+            "split_seed": config.data.init_args.get("split_seed"),
+        }
+        with atomic_write(folder / "result.json") as file:
+            json.dump(summary, file, indent=2)
     _print_summary(summary, folder)
 
 
@@ -168,6 +171,41 @@ def load_data(folder: str | Path) -> HeteroData:
     parser = build_parser()
     config = parser.parse_args(["--config", str(path), "--out", str(folder)])
     return parser.instantiate(Namespace(data=config.data)).data[0]
+
+
+def resume_command(folder: str | Path) -> str:
+    """The command that goes on with a run."""
+    return f"pyg-mmea train --out {shlex.quote(str(folder))} --resume"
+
+
+def is_training(folder: str | Path) -> bool:
+    """Tells whether a process is training the run in a folder."""
+    try:
+        with file_lock(Path(folder, _TRAINING)).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def when_used(folder: str | Path) -> str:
+    """Says when decisions by hand that are taken now come into use."""
+    command = f"'{resume_command(folder)}'"
+    if is_training(folder):
+        return f"a training of this run is under way and does not see it; {command} after it does"
+    return f"{command} uses it"
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    lock = file_lock(folder / _TRAINING)
+    try:
+        lock.acquire(timeout=1)  # 'is_training' holds it for a moment
+    except Timeout as error:
+        raise RuntimeError(f"another process is training the run in '{folder}'") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def build_aligner(built: Namespace) -> Aligner:
@@ -258,8 +296,7 @@ def _fit(aligner: Aligner, data: HeteroData, config: Namespace) -> None:
         # Lightning turns an interrupt into an exit.
         if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        out = shlex.quote(config.out)
-        raise KeyboardInterrupt(f"'pyg-mmea train --out {out} --resume' goes on") from error
+        raise KeyboardInterrupt(f"'{resume_command(config.out)}' goes on") from error
 
 
 def _print_summary(summary: dict[str, Any], folder: Path) -> None:

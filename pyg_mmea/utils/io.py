@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+from filelock import FileLock
+
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
@@ -77,6 +79,13 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def file_lock(path: str | os.PathLike[str]) -> FileLock:
+    """A lock for those that change :obj:`path`, between processes and between threads. It is a
+    hidden file beside it that stays there; the system takes the lock from a process that ends."""
+    path = Path(path)
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,7 @@
 import json
+import multiprocessing
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +138,61 @@ def test_the_last_decision_by_hand_counts():
     assert decided_by_hand(entries) == ([C, [7, 8]], [B])
     assert decided_by_hand(entries[:3]) == ([B], [C])
     assert decided_by_hand([]) == ([], [])
+
+
+def test_an_undone_decision_counts_no_more():
+    entries = [by_hand("accept", A), by_hand("reject", B), by_hand("undo", A)]
+    assert decided_by_hand(entries) == ([], [B])
+    assert in_force([*entries, resume(0)]) == entries  # it is a decision by hand, too
+    assert replay(entries) == {}
+    assert decided_by_hand([*entries, by_hand("reject", A)]) == ([], [A, B])
+
+
+def test_reading_on(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    assert ledger.read_on(0) == ([], 0)
+    ledger.append([{"epoch": 1, "uri": "Zoë\u2028"}, {"epoch": 2}])
+    entries, place = ledger.read_on(0)
+    assert entries == ledger.read()
+    assert ledger.read_on(place) == ([], place)
+    with ledger.path.open("ab") as file:
+        file.write(b'{"schema"')
+    assert ledger.read_on(place) == ([], place)
+    ledger.append([{"epoch": 3}])
+    assert [found["epoch"] for found in ledger.read_on(place)[0]] == [3]
+
+
+def _write(path: Path, writer: int) -> None:
+    ledger = Ledger(path)
+    for number in range(10):
+        # Longer than what a file buffers, so that a line takes several writes.
+        ledger.append([{"writer": writer, "number": number, "uri": "é" * 10_000}])
+
+
+def test_many_writers_lose_and_break_nothing(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    context = multiprocessing.get_context("fork")  # of a child that only writes
+    workers = [context.Process(target=_write, args=(path, writer)) for writer in range(2)]
+    workers += [threading.Thread(target=_write, args=(path, writer)) for writer in range(2, 5)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    entries = Ledger(path).read()
+    assert len(entries) == len(path.read_bytes().splitlines())
+    assert len({entry["run"] for entry in entries}) == 1
+    for writer in range(5):
+        numbers = [entry["number"] for entry in entries if entry["writer"] == writer]
+        assert numbers == list(range(10))
+
+
+def test_a_locked_ledger(tmp_path, monkeypatch):
+    monkeypatch.setattr("pyg_mmea.calibration.ledger._PATIENCE", 0.1)
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path)
+    with ledger.locked():
+        ledger.append([{"epoch": 1}])  # whoever holds the lock may write
+        with pytest.raises(RuntimeError, match=r"ledger.jsonl has been locked .* for 0.1 s"):
+            Ledger(path).append([{"epoch": 2}])
+    Ledger(path).append([{"epoch": 3}])
+    assert [entry["epoch"] for entry in ledger.read()] == [1, 3]

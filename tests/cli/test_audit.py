@@ -9,6 +9,7 @@ from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli import main
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner
+from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.utils.pairs import contains
 
 
@@ -64,7 +65,8 @@ def test_bad_usage(cli, calibrated: Path, tmp_path: Path) -> None:
     for arguments, words in (
         ([calibrated, "--accept", "nobody", uris[1]], "'nobody' is no source entity"),
         ([calibrated, "--reject", uris[0], "no one"], "'no one' is no target entity"),
-        ([calibrated, "--note", "why"], "needs '--accept' or '--reject'"),
+        ([calibrated, "--note", "why"], "needs '--accept', '--reject' or '--undo'"),
+        ([calibrated, "--undo", *uris], "nothing was decided on"),
         ([tmp_path], "is missing"),
     ):
         code, _, err = cli("audit", *arguments)
@@ -108,6 +110,9 @@ def test_decisions_bind_the_next_training(cli, calibrated: Path) -> None:
         table = Aligner.load(calibrated)._state["alignment"]["pairs"].t().tolist()
         assert history[-1]["pair"] not in table
 
+    assert cli("audit", calibrated, "--undo", source, target)[0] == 0
+    assert Seeds.read(FakeMMKG()[0], Ledger(calibrated / LEDGER_NAME)).rejected.numel() == 0
+    assert "undo (by hand)" in cli("audit", calibrated, "--pair", source, target)[1]
     cli("audit", calibrated, "--accept", source, target)
     assert cli("train", "--out", calibrated, "--resume", "--quiet")[0] == 0
     again = json.loads((calibrated / "result.json").read_text())
