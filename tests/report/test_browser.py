@@ -1,4 +1,4 @@
-"""What only a browser can tell. It takes the extra 'browser' and a Chromium on the PATH."""
+"""What only a browser can tell. It takes the extra 'test' and a Chromium on the PATH."""
 
 import shutil
 from collections.abc import Iterator
