@@ -49,10 +49,9 @@ class PARIS(Baseline):
     probability of one throughout. Negative evidence is left out, which the paper found to be no
     help.
 
-    Features whose columns both graphs share, such as bags of attributes, are facts as well: of each
-    column, a relation to one common object, so that few entities with the same attribute are likely
-    the same. Relations of both graphs that are one column include each other. Literal values are
-    used where a pair has them as such a bag.
+    Features whose columns both graphs share can be facts, too: each column is a relation to one
+    common object, such as an attribute with a literal value. Columns that more than
+    :math:`1 / \theta` entities of a graph have tell too little and are passed over.
 
     Everything is a product of sparse matrices, on the CPU. Pieces of evidence below
     :obj:`min_evidence` are passed over; without that, hubs of unspecific relations would make
@@ -66,8 +65,7 @@ class PARIS(Baseline):
         shrinkage (float): Adds so many facts, of which the share :math:`\theta` fits, to both sums
             of an inclusion, so that it is not certain after a single fact; the paper has none.
             (default: :obj:`0.0`)
-        features (Sequence[str], optional): Modalities that are bags. (default: :obj:`None`, which
-            means :obj:`"attribute"` where the pair has it)
+        features (Sequence[str]): Modalities with such columns. (default: :obj:`()`)
         min_evidence (float): Least probability that a piece of evidence can give.
             (default: :obj:`1e-3`)
 
@@ -83,7 +81,7 @@ class PARIS(Baseline):
         shrinkage: float = 0.0,
         min_evidence: float = 1e-3,
         tolerance: float = 0.01,
-        features: Sequence[str] | None = None,
+        features: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if num_iters < 1:
@@ -99,7 +97,7 @@ class PARIS(Baseline):
         self.shrinkage = shrinkage
         self.min_evidence = min_evidence
         self.tolerance = tolerance
-        self.features = features
+        self.features = list(features)
         self.scores = SparseScores(torch.empty(2, 0, dtype=torch.long), torch.empty(0))
         self._size = (0, 0)
 
@@ -162,19 +160,17 @@ class PARIS(Baseline):
 
     def _shared(self, visible: HeteroData) -> sparse.csr_array:
         """What shared columns speak for, as minus a logarithm :math:`(N_s, N_t)`."""
-        names = self.features
-        if names is None:
-            names = ["attribute"] if all("x_attribute" in visible[side] for side in SIDES) else []
         total = sparse.csr_array(self._size)
-        for name in names:
-            has, weight = [], np.zeros(1)
+        for name in self.features:
+            has, weights = [], []
             for side in SIDES:
                 x = feature(visible, side, name).cpu().to_sparse().coalesce()
                 row, column = x.indices()[:, x.values() != 0].numpy()
                 has.append(sparse.csr_array((np.ones(row.size), (row, column)), shape=x.shape))
                 each = 1 / np.maximum(np.bincount(column, minlength=x.size(1)), 1)
-                each = np.where(each < self.min_evidence, 0.0, each * _CERTAIN)
-                weight = weight - np.log1p(-each)
+                weights.append(np.where(each < self.theta, 0.0, -np.log1p(-each * _CERTAIN)))
+            both = (weights[0] > 0) & (weights[1] > 0)
+            weight = np.where(both, weights[0] + weights[1], 0.0)
             total = total + has[0] @ sparse.diags_array(weight) @ has[1].T
         return total.tocsr()
 

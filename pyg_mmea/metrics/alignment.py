@@ -187,8 +187,8 @@ def evaluate_scores(
             (default: :obj:`"test"`)
         matching (str, optional): :obj:`"none"`, :obj:`"mutual"`, which makes pairs that are each
             other's best the answers, or :obj:`"sinkhorn"`, which scales the exponentials of all
-            scores, zero where a pair has none, as :func:`~pyg_mmea.utils.sinkhorn_topk` does.
-            (default: :obj:`"none"`)
+            scores as :func:`~pyg_mmea.utils.sinkhorn_topk` does; pairs without one have zero, and
+            scores need to be above that. (default: :obj:`"none"`)
 
     Returns:
         dict: As :func:`evaluate_alignment`, with a ``csls_k`` of zero.
@@ -198,6 +198,8 @@ def evaluate_scores(
     """
     if matching not in MATCHINGS[:3]:
         raise ValueError(f"'matching' needs to be one of {MATCHINGS[:3]} (got {matching!r})")
+    if matching == "sinkhorn" and bool((scores.score <= 0).any()):
+        raise ValueError(f"'scores' need to be positive (got {float(scores.score.min())})")
     axes = candidate_axes(*num_entities, links, candidates)
     inside = torch.ones_like(scores.score, dtype=torch.bool)
     for ids, allowed, num in zip(scores.index, axes[:2], num_entities, strict=True):

@@ -135,16 +135,9 @@ def test_shared_columns_by_hand() -> None:
     out = found(PARIS(num_iters=1, features=["flag"]).fit(data))
     assert out[2, 1] == out[2, 2] == pytest.approx(0.75)
     assert set(out) == {(0, 0), (1, 1), (1, 2), (2, 1), (2, 2)}
-    assert (2, 1) not in found(PARIS(num_iters=1, min_evidence=0.6, features=["flag"]).fit(data))
+    assert (2, 1) not in found(PARIS(num_iters=1, theta=0.6, features=["flag"]).fit(data))
     with pytest.raises(ValueError, match="'data' needs to have 'literal' features"):
         PARIS(features=["literal"]).fit(data)
-
-
-def test_attributes_are_shared_columns(fake: AlignmentData) -> None:
-    with_attributes, without = (PARIS(features=each).fit(fake).scores for each in (None, []))
-    assert with_attributes.score.numel() > without.score.numel()
-    only_relations = FakeMMKG(features=["relation"])[0]
-    assert torch.equal(PARIS().fit(only_relations).scores.score, without.score)
 
 
 def test_weak_evidence_is_passed_over(fake: AlignmentData) -> None:

@@ -253,3 +253,5 @@ def test_scores_of_pairs_that_are_each_others_best():
     assert out["mean"]["hits@1"] == 0.5
     with pytest.raises(ValueError, match="'matching' needs to be one of"):
         evaluate_scores(scores, (3, 3), index, matching="hungarian")
+    with pytest.raises(ValueError, match="'scores' need to be positive"):
+        evaluate_scores(SparseScores(index, -scores.score), (3, 3), index, matching="sinkhorn")
