@@ -20,11 +20,16 @@ from pyg_mmea.utils.io import cache_folder
 
 # Names, texts and literal values give the answer away, so they need to be asked for.
 _AUTO = (Modality.RELATION, Modality.ATTRIBUTE, Modality.IMAGE)
-_FEATURES = tuple(modality for modality in Modality if modality != Modality.STRUCTURE)
+_FEATURES = tuple(str(modality) for modality in Modality if modality != Modality.STRUCTURE)
+_KEYS = {str(modality) for modality in Modality}
 
 
-def parse_features(features: str | Iterable[str]) -> list[Modality] | None:
+def parse_features(features: str | Iterable[str], own: Iterable[str] = ()) -> list[str] | None:
     """Checks the argument :obj:`features`; :obj:`None` stands for :obj:`"auto"`.
+
+    Args:
+        features (str or Iterable[str]): Names of modalities, or :obj:`"auto"`.
+        own (Iterable[str]): Modalities that are known beside those of the library.
 
     Raises:
         ValueError: If a name is no modality with features.
@@ -32,14 +37,16 @@ def parse_features(features: str | Iterable[str]) -> list[Modality] | None:
     if features == "auto":
         return None
     names = [features] if isinstance(features, str) else list(features)
+    known = [*_FEATURES, *own]
     for name in names:
-        if name not in list(_FEATURES):
-            known = ", ".join(["auto", *_FEATURES])
-            raise ValueError(f"'features' needs to be among {known} (got '{name}')")
-    return [modality for modality in _FEATURES if modality in names]
+        if name not in known:
+            raise ValueError(
+                f"'features' needs to be among {', '.join(['auto', *known])} (got '{name}')"
+            )
+    return [modality for modality in known if modality in names]
 
 
-def _has(graph: GraphTables, modality: Modality) -> bool:
+def _has(graph: GraphTables, modality: str) -> bool:
     if modality in graph.features:
         return True
     return {
@@ -64,7 +71,7 @@ def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> lis
     return list(zip(x.split(sizes), mask.split(sizes), strict=True))
 
 
-def _encode_texts(graph: GraphTables, modality: Modality, text_encoder: str) -> Features:
+def _encode_texts(graph: GraphTables, modality: str, text_encoder: str) -> Features:
     if modality == Modality.NAME:
         names = graph.name or [""] * graph.num_entities
         return encode_texts([name or None for name in names], text_encoder)
@@ -76,7 +83,7 @@ def _encode_texts(graph: GraphTables, modality: Modality, text_encoder: str) -> 
 def _add_features(
     data: AlignmentData,
     graphs: tuple[GraphTables, GraphTables],
-    modality: Modality,
+    modality: str,
     image_encoder: str,
     text_encoder: str,
 ) -> None:
@@ -120,8 +127,8 @@ def make_pair(
             default :func:`split_anchors` draws them. (default: :obj:`None`)
         features (str or Iterable[str]): Modalities to build features for. :obj:`"auto"` takes
             relations, attributes and images, those that a graph has. Names and texts need to be
-            asked for by name, since they tend to give the answer away.
-            (default: :obj:`"auto"`)
+            asked for by name, since they tend to give the answer away; so do ready-made features
+            of a name of one's own. (default: :obj:`"auto"`)
         image_encoder (str): What turns pictures into features; see
             :func:`~pyg_mmea.data.encode_images`. Those of :obj:`"handcrafted"` are reduced by
             :func:`~pyg_mmea.data.reduce_features`, over both graphs together.
@@ -137,8 +144,8 @@ def make_pair(
         DataError: If a modality is asked for that neither graph has.
         ValueError: If an argument or the result breaks a rule.
     """
-    wanted = parse_features(features)
     graphs = (source, target)
+    wanted = parse_features(features, (name for name in source.features if name not in _KEYS))
     data = AlignmentData()
     data.dataset = dataset
     for side, graph in zip(SIDES, graphs, strict=True):

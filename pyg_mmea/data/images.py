@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pyg_mmea.data import handcrafted
 from pyg_mmea.utils.io import atomic_write, fingerprint
+from pyg_mmea.utils.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +200,8 @@ def _encode(
     rows: dict[int, np.ndarray] = {}
     reasons: dict[int, str] = {}
     loader = DataLoader(files, batch_size, num_workers=num_workers, collate_fn=list)
-    for start, batch in zip(range(0, len(files), batch_size), loader, strict=True):
+    batches = track(loader, "Reading pictures", len(files), "pictures", batch_size)
+    for start, batch in zip(range(0, len(files), batch_size), batches, strict=True):
         good = {start + i: out for i, (out, _) in enumerate(batch) if out is not None}
         reasons.update({start + i: why for i, (out, why) in enumerate(batch) if out is None})
         if not good:

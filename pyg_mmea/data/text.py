@@ -1,10 +1,14 @@
 """Texts as feature vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pyg_mmea.utils.progress import track
+
+_AT_ONCE = 4096
 
 
 def encode_texts(
@@ -39,26 +43,34 @@ def encode_texts(
     some = [text for _, text in kept]
     kind, _, name = encoder.partition(":")
     if encoder == "hashing":
-        rows = _hashing(some, dim)
+        blocks = _hashing(some, dim)
     elif kind == "sentence-transformers" and name:
-        rows = _sentence_transformers(some, name)
+        blocks = _sentence_transformers(some, name)
     else:
         raise ValueError(
             "'text_encoder' needs to be 'hashing' or 'sentence-transformers:<name>' "
             f"(got '{encoder}')"
         )
     index = torch.tensor([i for i, _ in kept], dtype=torch.long)
-    x = torch.zeros(len(texts), rows.shape[1])
-    x[index] = torch.from_numpy(rows)
+    x = torch.empty(0)
+    blocks = track(blocks, "Encoding texts", len(some), "texts", _AT_ONCE)
+    for rows, where in zip(blocks, index.split(_AT_ONCE), strict=True):
+        if x.dim() == 1:  # the first block says how many columns there are
+            x = torch.zeros(len(texts), rows.shape[1])
+        x[where] = torch.from_numpy(rows)
     # A text of nothing but signs that are no n-gram, or whose n-grams cancel out, has no features.
     return x, x.abs().sum(dim=1) > 0
 
 
-def _hashing(texts: list[str], dim: int) -> np.ndarray:
+def _blocks(texts: list[str]) -> Iterator[list[str]]:
+    """Some texts at a time, which bounds memory; without any, one empty block."""
+    for start in range(0, max(len(texts), 1), _AT_ONCE):
+        yield texts[start : start + _AT_ONCE]
+
+
+def _hashing(texts: list[str], dim: int) -> Iterator[np.ndarray]:
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    if not texts:
-        return np.zeros((0, dim), dtype=np.float32)
     vectorizer = HashingVectorizer(
         analyzer="char_wb",
         ngram_range=(2, 4),
@@ -66,10 +78,11 @@ def _hashing(texts: list[str], dim: int) -> np.ndarray:
         n_features=dim,
         dtype=np.float32,
     )
-    return vectorizer.transform(texts).toarray()
+    for block in _blocks(texts):
+        yield vectorizer.transform(block).toarray() if block else np.zeros((0, dim), np.float32)
 
 
-def _sentence_transformers(texts: list[str], name: str) -> np.ndarray:
+def _sentence_transformers(texts: list[str], name: str) -> Iterator[np.ndarray]:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -77,7 +90,9 @@ def _sentence_transformers(texts: list[str], name: str) -> np.ndarray:
             f"'sentence-transformers:{name}' needs 'pip install pyg-mmea[text]'"
         ) from error
     model = SentenceTransformer(name)
-    if not texts:
-        return np.zeros((0, model.get_sentence_embedding_dimension()), dtype=np.float32)
-    rows = model.encode(texts, convert_to_numpy=True, normalize_embeddings=True)
-    return np.asarray(rows, dtype=np.float32)
+    for block in _blocks(texts):
+        if not block:
+            yield np.zeros((0, model.get_sentence_embedding_dimension()), dtype=np.float32)
+            continue
+        rows = model.encode(block, convert_to_numpy=True, normalize_embeddings=True)
+        yield np.asarray(rows, dtype=np.float32)
