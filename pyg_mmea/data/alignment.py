@@ -56,7 +56,7 @@ def _has(graph: GraphTables, modality: str) -> bool:
         Modality.NAME: graph.name is not None,
         Modality.RELATION_TEXT: len(graph.triples) > 0,
         Modality.ATTRIBUTE_TEXT: len(graph.attribute_triples) > 0,
-    }[modality]
+    }[Modality(modality)]
 
 
 def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list[Features]:

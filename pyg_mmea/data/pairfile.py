@@ -1,7 +1,6 @@
 """``pair.yaml``: which tables make up a pair of graphs, and what their columns are."""
 
 import dataclasses
-import types
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -144,18 +143,23 @@ class PairFile:
     Args:
         source (SideSpec): Source graph.
         target (SideSpec): Target graph.
-        links (LinkSpec): Known links.
+        links (LinkSpec): Known links, none by default.
         path (Path): The file.
     """
 
     source: SideSpec
     target: SideSpec
-    links: LinkSpec
+    links: LinkSpec = field(default_factory=LinkSpec)
     path: Path = Path("pair.yaml")
 
     def find(self, path: str) -> Path:
         """A path of the file, from where the program runs."""
         return self.path.parent / path
+
+
+def _empty(kind: Any) -> Any:
+    """What stands in for a missing value, so that reading can go on to the next problem."""
+    return {str: "", SideSpec: SideSpec(), LinkSpec: LinkSpec()}.get(kind, {})
 
 
 class _Reader:
@@ -201,14 +205,11 @@ class _Reader:
                 continue
             values[name] = self._value(kinds[name].type, value, place)
         for name, each in kinds.items():
-            missing = each.default is each.default_factory is dataclasses.MISSING
+            missing = each.default is each.default_factory
             if missing and name not in given:
                 self.error(f"'{where}.{name}' is missing".replace("'.", "'"), node)
-                values[name] = "" if each.type is str else self._empty(each.type)
+                values[name] = _empty(each.type)
         return cls(**values)
-
-    def _empty(self, kind: Any) -> Any:
-        return kind() if isinstance(kind, (type, types.GenericAlias)) else ""
 
     def _value(self, kind: Any, node: yaml.Node, where: str) -> Any:
         if kind is str:
@@ -325,8 +326,8 @@ def _contradictions(pair: PairFile) -> list[DataError]:
             for spec in table.columns.values():
                 if spec.role == "reference" and spec.to and spec.to not in titles:
                     wrong(f"there is no table '{spec.to}' (tables: {', '.join(titles)})", spec.line)
-    if bool(pair.links.file) == bool(pair.links.folder):
-        wrong("'links' needs either 'file' or 'folder'")
+    if pair.links.file and pair.links.folder:
+        wrong("'links' needs either 'file' or 'folder', not both")
     kinds = [_kinds(pair.source), _kinds(pair.target)]
     for common in kinds[0].keys() & kinds[1].keys():
         (first, _), (second, line) = kinds[0][common], kinds[1][common]

@@ -110,6 +110,8 @@ def _read_links(
             findings.error("pair.yaml", text, pair.path)
             return none, None
         return folders[spec.folder].links, folders[spec.folder].seed_mask
+    if not spec.file:
+        return none, None
     path = pair.find(spec.file)
     graphs = (sides[0].graph, sides[1].graph)
     if path.suffix.lower() not in SUFFIXES:
@@ -166,16 +168,16 @@ def add_features(sides: tuple[Side, Side], wanted: Iterable[str] | None, text_en
     numbers = [name for name in sides[0].numbers if name in sides[1].numbers]
     texts = [name for name in sides[0].texts if name in sides[1].texts]
     if NUMBER in chosen and numbers:
-        sizes = [(s.graph.num_entities, NUM_BUMPS * len(numbers)) for s in sides]
-        blocks = [np.zeros(size, dtype=np.float32) for size in sizes]
+        width = NUM_BUMPS * len(numbers)
+        blocks = [torch.zeros(side.graph.num_entities, width) for side in sides]
         for i, name in enumerate(numbers):
             joint = sides[0].scale[name] == sides[1].scale[name] == "joint"
             values = (sides[0].numbers[name], sides[1].numbers[name])
-            encoded = encode_numbers(*values, "joint" if joint else "each")
-            for block, x in zip(blocks, encoded, strict=True):
-                block[:, i * NUM_BUMPS : (i + 1) * NUM_BUMPS] = x
+            made = encode_numbers(*values, "joint" if joint else "each")
+            for block, rows in zip(blocks, made, strict=True):
+                block[:, i * NUM_BUMPS : (i + 1) * NUM_BUMPS] = torch.from_numpy(rows)
         for side, block in zip(sides, blocks, strict=True):
-            side.graph.features[NUMBER] = _normalised(torch.from_numpy(block))
+            side.graph.features[NUMBER] = _normalised(block)
     if TEXT in chosen and texts:
         for side in sides:
             encoded_texts = [encode_texts(side.texts[name], text_encoder)[0] for name in texts]

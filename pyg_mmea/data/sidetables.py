@@ -362,8 +362,9 @@ def read_side(
 def table_files(pair: PairFile) -> Iterator[Path]:
     """The tables and RDF files that a pair is read from."""
     for side in (pair.source, pair.target):
-        for spec in (*side.tables, *side.triples, *side.attributes):
-            yield pair.find(spec.file)
+        yield from (pair.find(table.file) for table in side.tables)
+        yield from (pair.find(table.file) for table in side.triples)
+        yield from (pair.find(table.file) for table in side.attributes)
         if side.rdf:
             yield pair.find(side.rdf)
     if pair.links.file:

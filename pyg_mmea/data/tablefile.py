@@ -112,7 +112,7 @@ def _decode(path: Path, encoding: str, findings: Findings) -> str | None:
 
 def _broken_lines(content: bytes, encoding: str) -> list[int]:
     """Lines that are not in the encoding; it only works if a line feed is one byte of its own."""
-    broken = []
+    broken: list[int] = []
     if "\n".encode(encoding) != b"\n":
         return broken
     for number, line in enumerate(content.split(b"\n"), start=1):

@@ -128,7 +128,8 @@ def parse_dates(texts: Sequence[str], date_format: str = ISO) -> Numbers:
     value = days.to_numpy(dtype=np.float64, na_value=np.nan)
     wrong = np.flatnonzero(np.isnan(value) & (cells != "").to_numpy())
     rule = "an ISO 8601 date" if date_format == ISO else f"a date in the format {date_format}"
-    return Numbers(value, "date", {int(i): f"'{texts[i]}' is not {rule}" for i in wrong})
+    problem = {i: f"'{texts[i]}' is not {rule}" for i in wrong.tolist()}
+    return Numbers(value, "date", problem)
 
 
 def _quantiles(value: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Progress of long work, shown only where somebody watches."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -67,7 +67,7 @@ def track(
     if not _SHOWN:
         yield from items
         return
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items) * step
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
     bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
