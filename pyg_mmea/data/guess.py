@@ -22,6 +22,7 @@ _NAME = {
 _REFERENCE = {"parent", "ref", "of", "id", "fk", "variant", "related", "similar", "uri", "sku"}
 # Words that are also units, but rather say something else at the end of a name.
 _NO_UNIT = {"min", "max", "std", "day", "week", "piece", "d", "h", "m", "s", "t", "l", "b", "g"}
+_YEAR = {"year", "jahr", "annee", "ano", "anno", "年", "年份", "发布年份", "год"}
 _SEPARATORS = ("|", ";", ",")
 
 
@@ -105,9 +106,9 @@ def guess_column(
         return guess("reference", why, to=title, separator=separator)
     if _is_code(some):
         return guess("attribute", "digits of a fixed length or with leading zeros: codes")
-    for date_format in DATE_FORMATS:
-        if _are_years(some):
-            break
+    plain = all(re.fullmatch(r"\d+", value) for value in some)  # ISO 8601 takes 2024 for a year
+    years = plain and _YEAR & set(words_of(name)) and all(1000 < int(v) < 2200 for v in some)
+    for date_format in DATE_FORMATS if years or not plain else ():
         dates = parse_dates(some, date_format)
         if len(dates.problem) <= 0.1 * len(some):
             return guess("date", f"dates like {date_format}", dates, format=date_format)
@@ -118,18 +119,13 @@ def guess_column(
     return guess(role, why, None, **options)
 
 
-def _are_years(values: Sequence[str]) -> bool:
-    """Plain numbers are numbers, though ISO 8601 takes four digits for a year."""
-    return all(re.fullmatch(r"\d+", value) for value in values)
-
-
 def _is_code(values: Sequence[str]) -> bool:
     digits = [value for value in values if re.fullmatch(r"\d+", value)]
     if len(digits) < 0.9 * len(values):
         return False
     zeros = sum(value.startswith("0") and len(value) > 1 for value in digits)
-    long = sum(len(value) >= 11 for value in digits)
-    return zeros > 0.02 * len(digits) or long > 0.5 * len(digits)
+    sizes = {len(value) for value in digits}
+    return zeros > 0.02 * len(digits) or (min(sizes) >= 8 and len(sizes) <= 2)
 
 
 def _reference(
@@ -180,9 +176,10 @@ def unit_of_name(name: str) -> str:
         return inside[1] if find_unit(inside[1]) else ""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", local_name(name) if "/" in name else name)
     parts = re.split(r"[\s_.-]+", words)
-    last = parts[-1]
-    known = len(parts) > 1 and last.lower() not in _NO_UNIT and find_unit(last)
-    return last if known else ""
+    for last in (" ".join(parts[-2:]), parts[-1]):  # fl oz
+        if len(last) < len(words) and last.lower() not in _NO_UNIT and find_unit(last):
+            return last
+    return ""
 
 
 def _words(
@@ -199,7 +196,7 @@ def _words(
         different = len(set(items))
         short = np.mean([_weight(item) for item in items[:_SAMPLE]]) <= 40
         if different <= 0.5 * len(items) and short and different < len(values) + (not separator):
-            why = f"{different:,} different values in {len(cells):,} cells"
+            why = f"{len(cells):,} cells, different values: {different:,}"
             return "category", why, {"separator": separator} if separator else {}
     if length >= 12 and np.mean([_has_words(value) for value in values[:_SAMPLE]]) >= 0.5:
         return "text", f"words, {length:.0f} letters on average", {}

@@ -1,6 +1,6 @@
 """Guesses which columns of two sides say the same, and how their numbers compare."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
@@ -9,74 +9,100 @@ import numpy as np
 from pyg_mmea.data.guess import Guess, unit_of_name, words_of
 
 _GROUP = {"category": "relation", "reference": "relation"}
+_ALONE = ("id", "name", "image", "ignore")  # roles without a common name
 _ENOUGH = 0.7
+Score = tuple[float, str]
 
 
 def match_columns(source: Sequence[Guess], target: Sequence[Guess]) -> None:
     """Gives columns of both sides that say the same a common name, in place.
 
-    Names that resemble each other count, values that both have, and that each side has a single
-    column of a dimension. No link is looked at.
+    Names that resemble each other count, values that both have, and of what is left, that each side
+    has a single column of a dimension. No link is looked at.
 
     Args:
         source (Sequence[Guess]): Columns of the source.
         target (Sequence[Guess]): Columns of the target.
     """
-    scores = []
-    for i, first in enumerate(source):
-        for j, second in enumerate(target):
-            score, why = _likeness(first, second, source, target)
-            if score >= _ENOUGH:
-                scores.append((-score, i, j, why))
-    taken_source: set[int] = set()
-    taken_target: set[int] = set()
-    for _, i, j, why in sorted(scores):
-        if i in taken_source or j in taken_target:
-            continue
-        taken_source.add(i)
-        taken_target.add(j)
-        first, second = source[i], target[j]
+    pairs = _best(source, target, _likeness)
+    done = {id(guess) for first, second, _ in pairs for guess in (first, second)}
+    rest_s, rest_t = ([g for g in side if id(g) not in done] for side in (source, target))
+    pairs += _best(rest_s, rest_t, _only_ones(rest_s, rest_t))
+    for first, second, why in pairs:
         second.spec = replace(second.spec, name=first.spec.name)
         second.why += f"; like '{first.label}': {why}"
         if first.spec.role in ("number", "date"):
             _scale(first, second)
     # What is not paired must not meet by accident.
-    used = {guess.spec.name for guess in source}
-    for j, guess in enumerate(target):
-        if j not in taken_target and guess.spec.name in used:
+    paired = {id(second) for _, second, _ in pairs}
+    used = {guess.spec.name for guess in source if guess.spec.role not in _ALONE}
+    for guess in target:
+        if guess.spec.name in used and guess.spec.role not in _ALONE and id(guess) not in paired:
             guess.spec = replace(guess.spec, name=f"{guess.spec.name} (target)")
 
 
-def _likeness(
-    first: Guess, second: Guess, source: Sequence[Guess], target: Sequence[Guess]
-) -> tuple[float, str]:
+def _best(
+    source: Sequence[Guess], target: Sequence[Guess], likeness: Callable[[Guess, Guess], Score]
+) -> list[tuple[Guess, Guess, str]]:
+    """Pairs in the order of how alike they are, each column in one of them."""
+    scores = []
+    for i, first in enumerate(source):
+        for j, second in enumerate(target):
+            score, why = likeness(first, second)
+            if score >= _ENOUGH:
+                scores.append((-score, i, j, why))
+    pairs = []
+    taken: set[tuple[str, int]] = set()
+    for _, i, j, why in sorted(scores):
+        if ("source", i) not in taken and ("target", j) not in taken:
+            taken |= {("source", i), ("target", j)}
+            pairs.append((source[i], target[j], why))
+    return pairs
+
+
+def _may_pair(first: Guess, second: Guess) -> bool:
     roles = [_GROUP.get(guess.spec.role, guess.spec.role) for guess in (first, second)]
-    if roles[0] != roles[1] or roles[0] in ("id", "name", "image", "ignore"):
-        return 0.0, ""
     dimensions = [_dimension(guess) for guess in (first, second)]
-    currencies = all(dimension.startswith("currency") for dimension in dimensions)
-    if all(dimensions) and dimensions[0] != dimensions[1] and not currencies:
+    clash = all(dimensions) and dimensions[0] != dimensions[1]
+    return roles[0] == roles[1] and roles[0] not in _ALONE and not clash
+
+
+def _likeness(first: Guess, second: Guess) -> Score:
+    if not _may_pair(first, second):
         return 0.0, ""
     names = [_bare(guess.label) for guess in (first, second)]
-    name = SequenceMatcher(None, names[0], names[1]).ratio() if all(names) else 0.0
+    name = SequenceMatcher(None, " ".join(names[0]), " ".join(names[1])).ratio()
+    words = [{word for word in part if len(word) >= 4} for part in names]
+    if words[0] and words[1] and (words[0] <= words[1] or words[1] <= words[0]):
+        name = max(name, 0.72)  # price, recommended price
     shared = _shared(first, second)
-    found = [(name, "the name"), (0.7 + 0.3 * shared if shared >= 0.3 else 0.0, "the values")]
-    alone = dimensions[0] not in ("", "date", "count") and all(
-        sum(_dimension(guess) == dimensions[0] for guess in side) == 1 for side in (source, target)
-    )
-    found.append((0.75 if alone else 0.0, f"the only {dimensions[0]}"))
-    return max(found)
+    values = 0.7 + 0.3 * shared if shared >= 0.3 else 0.0
+    return max((name if all(names) else 0.0, "the name"), (values, "the values"))
+
+
+def _only_ones(source: Sequence[Guess], target: Sequence[Guess]) -> Callable[[Guess, Guess], Score]:
+    """Takes columns for alike that are the only ones of their dimension."""
+
+    def likeness(first: Guess, second: Guess) -> Score:
+        dimension = _dimension(first)
+        alone = all(sum(_dimension(g) == dimension for g in side) == 1 for side in (source, target))
+        if alone and dimension not in ("", "count") and _may_pair(first, second):
+            return _ENOUGH, f"the only other {dimension}"
+        return 0.0, ""
+
+    return likeness
 
 
 def _dimension(guess: Guess) -> str:
-    return "" if guess.numbers is None else guess.numbers.dimension
+    """What a column measures; all currencies are one."""
+    return "" if guess.numbers is None else guess.numbers.dimension.split(" ")[0]
 
 
-def _bare(label: str) -> str:
-    """A name without its unit."""
+def _bare(label: str) -> list[str]:
+    """The words of a name without its unit."""
     words = words_of(label)
-    unit = unit_of_name(label).lower()
-    return " ".join(word for word in words if word != unit) if len(words) > 1 else "".join(words)
+    unit = words_of(unit_of_name(label))
+    return words[: -len(unit)] if unit and len(words) > len(unit) else words
 
 
 def _shared(first: Guess, second: Guess) -> float:

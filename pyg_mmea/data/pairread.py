@@ -85,8 +85,8 @@ def _compare(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> No
             for column in name:
                 if column not in other:
                     text = (
-                        f"'{column}' of the {side} is in no column of the other side and only "
-                        "counts as an attribute; 'as' gives columns a common name"
+                        f"'{column}' of the {side} has no partner, so that its values do not "
+                        "count; 'as' gives columns of both sides a common name"
                     )
                     findings.warning("column without partner", text, pair.path)
     for name in source.numbers.keys() & target.numbers.keys():

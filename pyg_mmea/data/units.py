@@ -45,7 +45,17 @@ _TABLE: dict[str, dict[str, float]] = {
         **{"b": 1.0, "byte": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
         **{"kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30, "tib": 2.0**40},
     },
+    "power": {"w": 1.0, "watt": 1.0, "kw": 1e3, "kilowatt": 1e3, "瓦": 1.0},
+    "voltage": {"v": 1.0, "volt": 1.0},
+    "frequency": {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
+    "energy": {"wh": 1.0, "kwh": 1e3},
+    "charge": {"ah": 1.0, "mah": 1e-3},
+    "ohm": {"ohm": 1.0},
     "share": {"%": 0.01, "percent": 0.01, "‰": 0.001, "ppm": 1e-6},
+    "": {  # no unit, but a factor
+        **{"thousand": 1e3, "million": 1e6, "mio": 1e6, "mn": 1e6, "billion": 1e9, "bn": 1e9},
+        **{"mrd": 1e9, "千": 1e3, "万": 1e4, "萬": 1e4, "百万": 1e6, "亿": 1e8, "億": 1e8},
+    },
     "count": {"pc": 1.0, "pcs": 1.0, "piece": 1.0, "stk": 1.0, "stück": 1.0, "个": 1.0, "件": 1.0},
 }
 _CASED = {  # megawatt and milliwatt

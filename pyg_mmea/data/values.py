@@ -15,7 +15,16 @@ from pyg_mmea.data.units import find_unit
 ISO = "ISO8601"
 DATE_FORMATS = (
     *(ISO, "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%Y.%m.%d", "%d-%m-%Y", "%d.%m.%y"),
-    *("%d %B %Y", "%B %d, %Y", "%d %b %Y", "%b %d, %Y", "%Y年%m月%d日", "%Y年%m月", "%m/%Y"),
+    *(
+        "%d %B %Y",
+        "%B %d, %Y",
+        "%d %b %Y",
+        "%b %d, %Y",
+        "%Y年%m月%d日",
+        "%Y年%m月",
+        "%Y年",
+        "%m/%Y",
+    ),
 )
 # Gaussians that a number is spread over.
 NUM_BUMPS = 32
