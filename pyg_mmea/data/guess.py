@@ -151,6 +151,9 @@ def _reference(
 
 def _numbers(name: str, values: Sequence[str]) -> tuple[Numbers, dict[str, str], str] | None:
     """Numbers, and with which decimal mark and unit; a unit may stand in the name."""
+    few = values[:50]
+    if all(len(parse_numbers(few, "", mark).problem) > 0.5 * len(few) for mark in (".", ",")):
+        return None  # most columns are no numbers, and some texts are long
     parsed = {mark: parse_numbers(values, "", mark) for mark in (".", ",")}
     mark = min(parsed, key=lambda mark: len(parsed[mark].problem))  # a full stop if both do
     found = parsed[mark]
@@ -189,6 +192,8 @@ def _words(
         return "name", "the name says so", {}
     length = float(np.mean([_weight(value) for value in values[:_SAMPLE]]))
     for separator in ("", *_SEPARATORS):
+        if separator and sum(separator in c for c in cells[:_SAMPLE]) < 0.05 * len(cells[:_SAMPLE]):
+            continue
         parts = [c.split(separator) if separator else [c] for c in cells]
         items = [item.strip() for part in parts for item in part if item.strip()]
         if separator and len(items) < 1.05 * len(cells):

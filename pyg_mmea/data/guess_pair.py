@@ -18,7 +18,7 @@ def match_columns(source: Sequence[Guess], target: Sequence[Guess]) -> None:
     """Gives columns of both sides that say the same a common name, in place.
 
     Names that resemble each other count, values that both have, and of what is left, that each side
-    has a single column of a dimension. No link is looked at.
+    has a single column of a dimension or of texts. No link is looked at.
 
     Args:
         source (Sequence[Guess]): Columns of the source.
@@ -81,13 +81,15 @@ def _likeness(first: Guess, second: Guess) -> Score:
 
 
 def _only_ones(source: Sequence[Guess], target: Sequence[Guess]) -> Callable[[Guess, Guess], Score]:
-    """Takes columns for alike that are the only ones of their dimension."""
+    """Takes columns for alike that are the only ones of their dimension, or the only texts."""
+    both = (source, target)
 
     def likeness(first: Guess, second: Guess) -> Score:
-        dimension = _dimension(first)
-        alone = all(sum(_dimension(g) == dimension for g in side) == 1 for side in (source, target))
-        if alone and dimension not in ("", "count") and _may_pair(first, second):
-            return _ENOUGH, f"the only other {dimension}"
+        kind = "text" if first.spec.role == "text" else _dimension(first)
+        kinds = [["text" if g.spec.role == "text" else _dimension(g) for g in s] for s in both]
+        alone = all(side.count(kind) == 1 for side in kinds)
+        if alone and kind not in ("", "count") and _may_pair(first, second):
+            return _ENOUGH, f"the only other {kind}"
         return 0.0, ""
 
     return likeness

@@ -30,15 +30,16 @@ DATE_FORMATS = (
 NUM_BUMPS = 32
 
 _SPACES = "\u00a0\u202f\u2009 '’_"
-_SIGN = r"[-+−]?"
+_SIGNS = ("-", "+", "−")
 _FIGURES = {
     mark: re.compile(
-        rf"(?P<before>[^\d.,+−-]*)(?P<sign>{_SIGN})\s*(?P<mid>[^\d.,+−-]*)"
-        rf"(?P<whole>\d{{1,3}}(?:[{_SPACES}{re.escape(other)}]\d{{3}})+(?!\d)|\d+|(?={re.escape(mark)}\d))"
-        rf"(?:{re.escape(mark)}(?P<part>\d*))?(?P<power>[eE][-+]?\d+)?(?P<after>\D.*)?"
+        # Groups of three, or any figures, or none before the decimal mark.
+        rf"(\d{{1,3}}(?:[{_SPACES}{re.escape(other)}]\d{{3}})+(?!\d)|\d+|(?={re.escape(mark)}\d))"
+        rf"(?:{re.escape(mark)}(\d*))?([eE][-+]?\d+)?"
     )
     for mark, other in ((".", ","), (",", "."))
 }
+_MAX_LETTERS = 64  # longer texts are no numbers
 
 
 @dataclass
@@ -62,22 +63,26 @@ def parse_number(text: str, decimal: str = ".") -> tuple[float, str] | None:
     Groups of three digits may be set apart by a space, an apostrophe, or the one of full stop and
     comma that is no decimal mark. A unit or a currency may stand before or behind the number.
     """
-    match = _FIGURES[decimal].fullmatch(unicodedata.normalize("NFKC", text).strip())
+    if len(text) > _MAX_LETTERS:
+        return None
+    text = unicodedata.normalize("NFKC", text).strip()
+    match = _FIGURES[decimal].search(text)
     if match is None:
         return None
-    whole = re.sub(r"\D", "", match["whole"] or "") or "0"
-    number = float(f"{whole}.{match['part'] or '0'}{match['power'] or ''}")
-    if match["sign"] in ("-", "−"):
-        number = -number
-    beside = [part.strip() for part in (match["before"], match["mid"], match["after"] or "")]
-    units = [part for part in beside if part]
-    if len(units) > 1 or any(any(map(str.isdigit, unit)) for unit in units if not _known(unit)):
+    before, after = text[: match.start()].strip(), text[match.end() :].strip()
+    negative = False
+    for sign in _SIGNS:
+        if before.startswith(sign) or before.endswith(sign):
+            negative, before = sign != "+", before.strip(sign).strip()
+            break
+    unit = before or after
+    if (before and after) or any(letter in ".,+-−" for letter in before):
         return None
-    return number, units[0] if units else ""
-
-
-def _known(unit: str) -> bool:
-    return find_unit(unit) is not None
+    if re.search(r"\d", unit) and find_unit(unit) is None:  # m2 is a unit
+        return None
+    whole = re.sub(r"\D", "", match[1]) or "0"
+    number = float(f"{whole}.{match[2] or '0'}{match[3] or ''}")
+    return -number if negative else number, unit
 
 
 def parse_numbers(texts: Sequence[str], unit: str = "", decimal: str = ".") -> Numbers:
