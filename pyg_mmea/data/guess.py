@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyg_mmea.data.layout import IMAGE_SUFFIXES
-from pyg_mmea.data.pairfile import ColumnSpec
+from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.units import find_unit
 from pyg_mmea.data.values import DATE_FORMATS, Numbers, parse_dates, parse_numbers
 from pyg_mmea.data.verbalize import local_name

@@ -10,7 +10,7 @@ from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.guess import Guess, find_id, guess_column
 from pyg_mmea.data.guess_pair import match_columns
 from pyg_mmea.data.layout import read_folder
-from pyg_mmea.data.pairfile import ColumnSpec
+from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.rdf import read_rdf
 from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_table, sniff
 from pyg_mmea.data.tables import GraphTables

@@ -12,9 +12,11 @@ from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.image_check import ImageProblem, inspect_images
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.linktable import resolve_links
-from pyg_mmea.data.pairfile import LinkSpec, PairFile, SideSpec, read_pair_file
+from pyg_mmea.data.pairfile import read_pair_file
+from pyg_mmea.data.pairspec import LinkSpec, PairFile, SideSpec
 from pyg_mmea.data.rdf import read_same_as
-from pyg_mmea.data.sidetables import Side, read_side
+from pyg_mmea.data.sidebuilder import Side
+from pyg_mmea.data.sidetables import read_side
 from pyg_mmea.data.tablefile import SUFFIXES, read_table
 from pyg_mmea.data.text import encode_texts
 from pyg_mmea.data.values import NUM_BUMPS, encode_numbers
@@ -218,7 +220,7 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
 
 
 def _note_image(
-    findings: Findings, problem: ImageProblem, file: str, place: tuple[Path, int] | None
+    findings: Findings, problem: ImageProblem, file: str, place: tuple[Path, int | None] | None
 ) -> None:
     path, line = place or (Path(file), None)
     text = f"'{file}': {problem.text}" if place else problem.text
