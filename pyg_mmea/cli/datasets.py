@@ -9,8 +9,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea import datasets
 from pyg_mmea.cli.console import echo, note, table
-from pyg_mmea.data import check_folder, read_folder
-from pyg_mmea.data.pairread import check_pair
+from pyg_mmea.data import check_folder, check_pair, read_folder
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, Modality
 
 DATASETS = {

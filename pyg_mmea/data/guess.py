@@ -21,7 +21,7 @@ _NAME = {
 }
 _REFERENCE = {"parent", "ref", "of", "id", "fk", "variant", "related", "similar", "uri", "sku"}
 # Words that are also units, but rather say something else at the end of a name.
-_NO_UNIT = {"min", "max", "std", "day", "week", "piece", "d", "h", "m", "s", "t", "l", "b", "g"}
+_NO_UNIT = {"min", "max", "std", "day", "week", "piece", "d", "h", "m", "s", "t", "l", "b"}
 _YEAR = {"year", "jahr", "annee", "ano", "anno", "年", "年份", "发布年份", "год"}
 _SEPARATORS = ("|", ";", ",")
 
@@ -191,7 +191,7 @@ def _words(
     if _NAME & set(words_of(name)):
         return "name", "the name says so", {}
     length = float(np.mean([_weight(value) for value in values[:_SAMPLE]]))
-    for separator in ("", *_SEPARATORS):
+    for separator in (*_SEPARATORS, ""):
         if separator and sum(separator in c for c in cells[:_SAMPLE]) < 0.05 * len(cells[:_SAMPLE]):
             continue
         parts = [c.split(separator) if separator else [c] for c in cells]

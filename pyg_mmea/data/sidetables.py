@@ -141,9 +141,12 @@ class _SideReader(SideBuilder):
         self.relations = {uri: i for i, uri in enumerate(graph.relation_uri)}
         self.triples.append(graph.triples.numpy())
         specs = [side.columns.get(uri, ColumnSpec("attribute", uri)) for uri in graph.attribute_uri]
-        kept = [self.attributes.setdefault(spec.name, len(self.attributes)) for spec in specs]
-        counts = [spec.role in ATTRIBUTE_ROLES for spec in specs]
-        kept = [i if counted else -1 for i, counted in zip(kept, counts, strict=True)]
+        kept = [
+            self.attributes.setdefault(spec.name, len(self.attributes))
+            if spec.role in ATTRIBUTE_ROLES
+            else -1
+            for spec in specs
+        ]
         self.seen |= set(graph.attribute_uri)
         rows, number = graph.attributes.numpy().copy(), np.array(kept, dtype=np.int64)
         if len(rows):
