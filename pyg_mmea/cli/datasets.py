@@ -86,13 +86,16 @@ def _place(dataset: object) -> str:
     return f" in {paths[0]}" if paths else ""
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _check(folder: Path) -> None:
     faults = check_folder(folder)
     for fault in faults:
         note(str(fault))
     if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise ValueError(f"{folder} has {count}, named above")
+        raise ValueError(f"{folder} has {_count(len(faults), 'fault')}, named above")
     pair = read_folder(folder)
     for side, graph in zip(SIDES, (pair.source, pair.target), strict=True):
         echo(f"{side}: {graph.num_entities} entities, {len(graph.triples)} triples")
@@ -121,8 +124,8 @@ def _check_pair(path: Path, images: bool) -> None:
         rows += [[rule.name, rule.severity, f"{rule.count:,}"] for rule in rules]
         echo(f"\n{table(rows)}")
     if findings.num_errors:
-        raise ValueError(f"{path} has {findings.num_errors:,} errors, listed above by rule")
-    echo(f"no error, {findings.num_warnings:,} warnings")
+        raise ValueError(f"{path} has {_count(findings.num_errors, 'error')}, see above by rule")
+    echo(f"no error, {_count(findings.num_warnings, 'warning')}")
 
 
 def _describe(data: HeteroData) -> str:

@@ -69,7 +69,7 @@ def test_check_of_tables(cli, table_folder: Path) -> None:
     assert code == 0
     assert "source: 4 rows and 2 further entities, 6 triples, 7 attribute values" in out
     assert "2 links" in out
-    assert out.endswith("no error, 1 warnings\n")
+    assert out.endswith("no error, 1 warning\n")
     assert err.startswith("warning: ")
 
 
@@ -84,7 +84,7 @@ def test_check_of_tables_counts_by_rule(cli, table_folder: Path) -> None:
     where = table_folder / "links.csv"
     assert f"error: {where}:4: entity 'X0' in column 'target' is unknown" in lines
     assert "error: 4 more of 'link to unknown id'" in lines
-    assert lines[-1].endswith("has 10 errors, listed above by rule")
+    assert lines[-1].endswith("has 10 errors, see above by rule")
     totals = {tuple(line.rsplit(maxsplit=2)) for line in out.splitlines()}
     assert {("link to unknown id", "error", "9"), ("id twice", "error", "1")} <= totals
     assert ("picture: missing", "warning", "1") in totals
