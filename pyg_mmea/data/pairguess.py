@@ -16,6 +16,7 @@ from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_tab
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.progress import track
 
 _HEAD = ("head", "subject", "from", "source", "entity")
 _RELATION = ("relation", "predicate", "property", "rel")
@@ -150,7 +151,8 @@ def _named(columns: Mapping[str, object], names: Sequence[str]) -> str | None:
 
 
 def _table_columns(draft: FileDraft, table: TableFile, side: SideDraft) -> Iterator[Guess]:
-    for name, texts in table.columns.items():
+    columns = track(table.columns.items(), f"Looking at {draft.path.name}", unit="columns")
+    for name, texts in columns:
         if name == draft.options["id"]:
             yield Guess(name, ColumnSpec("id", name), "every row has one, none twice", texts[0], [])
         else:

@@ -12,6 +12,7 @@ from pyg_mmea.data.rdf import read_rdf
 from pyg_mmea.data.sidebuilder import Cells, Side, SideBuilder
 from pyg_mmea.data.tablefile import TableFile, read_table
 from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.utils.progress import track
 
 
 class _SideReader(SideBuilder):
@@ -42,7 +43,8 @@ class _SideReader(SideBuilder):
                 opened.append((spec, table, self._ids(spec, table)))
         self.num_rows = len(self.number)
         for spec, table, entity in opened:
-            for name, column in spec.columns.items():
+            what = f"Reading {table.path.name}"
+            for name, column in track(spec.columns.items(), what, unit="columns"):
                 if column.role in ("id", "ignore"):
                     continue
                 texts = self.column(table, name)

@@ -2,7 +2,10 @@
 
 import csv
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 LIST_SEPARATOR = "|"
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18
+_MAX_LETTERS = 2**31 - 1  # in a cell; some hold whole pages
 
 
 @dataclass
@@ -123,6 +127,16 @@ def _broken_lines(content: bytes, encoding: str) -> list[int]:
     return broken
 
 
+@contextmanager
+def _large_cells() -> Iterator[None]:
+    """Lets cells be of any size; the limit is that of the whole process."""
+    limit = csv.field_size_limit(_MAX_LETTERS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
 def _parse(path: Path, text: str, delimiter: str, findings: Findings) -> TableFile | None:
     if not text.strip():
         findings.error("empty file", "is empty", path)
@@ -133,16 +147,17 @@ def _parse(path: Path, text: str, delimiter: str, findings: Findings) -> TableFi
     header: list[str] = []
     start = 1
     try:
-        for row in reader:
-            if not header:
-                header = _header(path, row, start, findings)
-            elif len(row) == len(header):
-                rows.append(row)
-                lines.append(start)
-            elif row:  # an empty line is no row
-                rule = f"needs {len(header)} cells like the header (got {len(row)})"
-                findings.error("number of cells", rule, path, start)
-            start = reader.line_num + 1
+        with _large_cells():
+            for row in reader:
+                if not header:
+                    header = _header(path, row, start, findings)
+                elif len(row) == len(header):
+                    rows.append(row)
+                    lines.append(start)
+                elif row:  # an empty line is no row
+                    rule = f"needs {len(header)} cells like the header (got {len(row)})"
+                    findings.error("number of cells", rule, path, start)
+                start = reader.line_num + 1
     except csv.Error as error:
         findings.error("quotes", f"is no CSV from here on ({error})", path, start)
     cells = zip(*rows, strict=True) if rows else ([] for _ in header)
@@ -195,21 +210,19 @@ def _text(value: Any) -> str:
 
 
 def sniff(path: Path) -> tuple[str, str]:
-    """Guesses encoding and delimiter of a text table from its first 256 KiB.
+    """Guesses the encoding of a text table, and its delimiter from the first 256 KiB.
 
     Raises:
         DataError: If the file is missing or empty.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read(_SAMPLE)
-            whole = not file.read(1)
+        content = path.read_bytes()
     except OSError as error:
         raise DataError("file is missing", path) from error
     if not content:
         raise DataError("is empty", path)
-    encoding = _sniff_encoding(content if whole else content[: content.rfind(b"\n") + 1])
-    sample = content.decode(encoding, errors="ignore").removeprefix("\ufeff")
+    encoding = _sniff_encoding(content)
+    sample = content[:_SAMPLE].decode(encoding, errors="ignore").removeprefix("\ufeff")
     if path.suffix.lower() in (".tsv", ".tab"):
         return encoding, "\t"
     return encoding, max(_DELIMITERS, key=lambda delimiter: _regularity(sample, delimiter))
@@ -230,11 +243,10 @@ def _sniff_encoding(content: bytes) -> str:
 def _regularity(sample: str, delimiter: str) -> tuple[float, int]:
     """Share of the first rows that have as many cells as the header, and how many these are."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
-    sizes = []
+    sizes: list[int] = []
     try:
-        for row, _ in zip(reader, range(100), strict=False):
-            if row:
-                sizes.append(len(row))
+        with _large_cells():
+            sizes += [len(row) for row in islice(reader, 100) if row]
     except csv.Error:
         return 0.0, 0
     if not sizes or sizes[0] < 2:

@@ -20,6 +20,7 @@ from rich.text import Text
 T = TypeVar("T")
 
 _SHOWN = False  # a library is silent unless a program asks for bars
+_BUSY = False  # a bar is drawn
 
 
 class _Rate(ProgressColumn):
@@ -63,15 +64,15 @@ def track(
         unit (str): What is counted. (default: :obj:`"rows"`)
         step (int): How many units an item stands for. (default: :obj:`1`)
     """
-    global _SHOWN
-    if not _SHOWN:
+    global _BUSY
+    if not _SHOWN or _BUSY:
         yield from items
         return
     if total is None and isinstance(items, Sized):
         total = len(items) * step
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
     bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-    _SHOWN = False
+    _BUSY = True
     try:
         with bar:
             task = bar.add_task(what, total=total, unit=unit)
@@ -79,4 +80,4 @@ def track(
                 yield item
                 bar.advance(task, step)
     finally:
-        _SHOWN = True
+        _BUSY = False

@@ -86,6 +86,15 @@ def test_sniff(tmp_path: Path, content: str | bytes, name: str, expected: tuple[
     assert table is not None
 
 
+def test_large_files_and_cells(tmp_path: Path) -> None:
+    page = "x" * 300_000
+    path = _file(tmp_path, f"id;b\n1;{page}\n2;é\n".encode("cp1252"))
+    assert sniff(path) == ("cp1252", ";")
+    table = read_table(path, Findings(strict=True), ";", "cp1252")
+    assert table is not None
+    assert table.columns["b"] == [page, "é"]
+
+
 def test_sniff_needs_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="file is missing"):
         sniff(tmp_path / "none.csv")

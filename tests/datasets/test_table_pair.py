@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pyg_mmea.data import read_folder
+from pyg_mmea.data import PivotAnchors, read_folder
 from pyg_mmea.data.pairguess import draft_pair
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.pairwrite import pair_text
@@ -111,6 +111,22 @@ def test_split_without_a_column(table_folder: Path) -> None:
     assert [int(anchors[f"{n}_mask"].sum()) for n in ("train", "val", "test")] == [2, 1, 1]
     with pytest.raises(DataError, match="names no column for 'split'"):
         TablePair(str(path), split="official")
+
+
+def test_names_alone_and_no_link(tmp_path: Path) -> None:
+    for side in "ab":
+        rows = "".join(f"{side}{i},thing {i}\n" for i in range(5))
+        (tmp_path / f"{side}.csv").write_text(f"id,name\n{rows}")
+    columns = "columns: {id: id, name: name}"
+    tables = [f"{{tables: [{{file: {side}.csv, {columns}}}]}}" for side in "ab"]
+    path = tmp_path / "pair.yaml"
+    path.write_text(f"source: {tables[0]}\ntarget: {tables[1]}\n")
+    data = TablePair(str(path), transform=PivotAnchors("name"))[0]
+    links = data[ANCHOR_EDGE].edge_label_index
+    assert links.size(1) > 0
+    assert torch.equal(links[0], links[1])
+    out = PCMEA.from_data(data, channels=8, modality_channels=8)(data)
+    assert out["source"]["joint"].isfinite().all()  # there is no relation at all
 
 
 def test_broken_tables_leave_nothing_behind(table_folder: Path) -> None:

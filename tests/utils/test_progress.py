@@ -51,4 +51,4 @@ def test_an_error_takes_the_bar_away() -> None:
     with show_progress(True):
         with pytest.raises(RuntimeError, match="stop"):
             list(track(broken(), "Breaking", total=2))
-        assert progress._SHOWN
+        assert not progress._BUSY
