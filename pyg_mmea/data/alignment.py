@@ -74,7 +74,8 @@ def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> lis
 def _encode_texts(graph: GraphTables, modality: str, text_encoder: str) -> Features:
     if modality == Modality.NAME:
         names = graph.name or [""] * graph.num_entities
-        return encode_texts([name or None for name in names], text_encoder)
+        texts = [name or None for name in names]
+        return encode_texts(texts, text_encoder, cache_dir=cache_folder() / "texts")
     if modality == Modality.RELATION_TEXT:
         return relation_text(graph, text_encoder)
     return attribute_text(graph, text_encoder)

@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import pandas as pd
 import yaml
 
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.pairspec import ColumnSpec, LinkSpec, PairFile, SideSpec
 from pyg_mmea.data.units import find_unit
+from pyg_mmea.data.values import ISO
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
 
@@ -30,6 +32,14 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
 def _empty(kind: Any) -> Any:
     """What stands in for a missing value, so that reading can go on to the next problem."""
     return {str: "", SideSpec: SideSpec(), LinkSpec: LinkSpec()}.get(kind, {})
+
+
+def _is_date_format(text: str) -> bool:
+    try:
+        pd.to_datetime(pd.Series(["x"]), format=text, errors="coerce")
+    except ValueError:
+        return False
+    return text == ISO or "%" in text
 
 
 class _Reader:
@@ -83,7 +93,10 @@ class _Reader:
 
     def _value(self, kind: Any, node: yaml.Node, where: str) -> Any:
         if kind is str:
-            return self.text(node, where)
+            text = self.text(node, where)
+            if where.endswith(".delimiter") and len(text) != 1:
+                self.error(f"'{where}' needs to be one character (got '{text}')", node)
+            return text
         if get_origin(kind) is list:
             if not isinstance(node, yaml.SequenceNode):
                 self.error(f"'{where}' needs to be a list", node)
@@ -122,6 +135,9 @@ class _Reader:
                 choice = " or ".join(f"'{value}'" for value in allowed)
                 self.error(f"'{where}.{key}' needs to be {choice} (got '{given[key]}')", node)
                 del given[key]
+        if "format" in given and not _is_date_format(given["format"]):
+            text = "needs to be ISO8601 or like %d.%m.%Y"
+            self.error(f"'{where}.format' {text} (got '{given.pop('format')}')", node)
         if given.get("unit") and find_unit(given["unit"]) is None:
             self.error(f"'{where}.unit' is an unknown unit (got '{given.pop('unit')}')", node)
         return ColumnSpec(role, given.pop("as", "") or name, line=line, **given)  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from pyg_mmea.data.text import encode_texts
 from pyg_mmea.data.values import NUM_BUMPS, encode_numbers
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.io import cache_folder
 
 # Modalities of the columns, beside those of the library: numbers and dates in one, texts in one.
 NUMBER, TEXT = "number", "text"
@@ -182,7 +183,10 @@ def add_features(sides: tuple[Side, Side], wanted: Iterable[str] | None, text_en
             side.graph.features[NUMBER] = _normalised(block)
     if TEXT in chosen and texts:
         for side in sides:
-            encoded_texts = [encode_texts(side.texts[name], text_encoder)[0] for name in texts]
+            encoded_texts = [
+                encode_texts(side.texts[name], text_encoder, cache_dir=cache_folder() / "texts")[0]
+                for name in texts
+            ]
             x = encoded_texts[0] if len(texts) == 1 else torch.cat(encoded_texts, dim=1)
             side.graph.features[TEXT] = _normalised(x)
 

@@ -1,18 +1,26 @@
 """Texts as feature vectors."""
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_mmea.data.feature_cache import read_cache, write_cache
+from pyg_mmea.utils.io import fingerprint
 from pyg_mmea.utils.progress import track
 
 _AT_ONCE = 4096
 
 
 def encode_texts(
-    texts: Sequence[str | None], encoder: str = "hashing", dim: int = 256
+    texts: Sequence[str | None],
+    encoder: str = "hashing",
+    dim: int = 256,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Turns texts into L2-normalised feature vectors that do not depend on each other.
 
@@ -29,6 +37,8 @@ def encode_texts(
             network. (default: :obj:`"hashing"`)
         dim (int): Number of columns of :obj:`"hashing"`; a pretrained network has its own.
             (default: :obj:`256`)
+        cache_dir (str, optional): Folder that keeps what a pretrained network made of a text, by
+            the hash of the text. (default: :obj:`None`)
 
     Returns:
         Features :math:`(N, D)` and the mask :math:`(N)` of those there are. Other rows are zero.
@@ -45,7 +55,7 @@ def encode_texts(
     if encoder == "hashing":
         blocks = _hashing(some, dim)
     elif kind == "sentence-transformers" and name:
-        blocks = _sentence_transformers(some, name)
+        blocks = _sentence_transformers(some, name, cache_dir)
     else:
         raise ValueError(
             "'text_encoder' needs to be 'hashing' or 'sentence-transformers:<name>' "
@@ -82,7 +92,9 @@ def _hashing(texts: list[str], dim: int) -> Iterator[np.ndarray]:
         yield vectorizer.transform(block).toarray() if block else np.zeros((0, dim), np.float32)
 
 
-def _sentence_transformers(texts: list[str], name: str) -> Iterator[np.ndarray]:
+def _sentence_transformers(
+    texts: list[str], name: str, cache_dir: str | os.PathLike[str] | None
+) -> Iterator[np.ndarray]:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -90,9 +102,23 @@ def _sentence_transformers(texts: list[str], name: str) -> Iterator[np.ndarray]:
             f"'sentence-transformers:{name}' needs 'pip install pyg-mmea[text]'"
         ) from error
     model = SentenceTransformer(name)
-    for block in _blocks(texts):
-        if not block:
-            yield np.zeros((0, model.get_sentence_embedding_dimension()), dtype=np.float32)
-            continue
-        rows = model.encode(block, convert_to_numpy=True, normalize_embeddings=True)
-        yield np.asarray(rows, dtype=np.float32)
+    width = model.get_sentence_embedding_dimension()
+    cache = None if cache_dir is None else Path(cache_dir) / f"texts-{fingerprint(name)}.npz"
+    known = {} if cache is None else read_cache(cache, width)
+    before = len(known)
+    try:
+        for block in _blocks(texts):
+            keys = [
+                hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in block
+            ]
+            todo = {key: text for key, text in zip(keys, block, strict=True) if key not in known}
+            if todo:
+                new = model.encode(
+                    list(todo.values()), convert_to_numpy=True, normalize_embeddings=True
+                )
+                known.update(zip(todo, np.asarray(new, dtype=np.float32), strict=True))
+            rows = [known[key] for key in keys]
+            yield np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)
+    finally:  # what is done before an interrupt is kept, too
+        if cache is not None and len(known) > before:
+            write_cache(cache, known)

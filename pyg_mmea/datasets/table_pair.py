@@ -13,6 +13,7 @@ from pyg_mmea.data.pairread import NUMBER, TEXT, add_features, read_pair
 from pyg_mmea.data.pairspec import PairFile
 from pyg_mmea.data.sidetables import image_files, table_files
 from pyg_mmea.datasets.base import AlignmentDataset, Split
+from pyg_mmea.datasets.folder import folder_files
 from pyg_mmea.typing import Modality
 
 
@@ -89,6 +90,8 @@ class TablePair(AlignmentDataset):
         yield self.config
         yield from table_files(self.pair_file)
         yield from image_files(self.pair_file)
+        for folder in {self.pair_file.source.folder, self.pair_file.target.folder} - {""}:
+            yield from folder_files(self.pair_file.find(folder))
 
     def file_state(self, path: Path) -> object:
         if path != self.config and path not in set(table_files(self.pair_file)):

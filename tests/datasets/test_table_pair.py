@@ -102,6 +102,17 @@ def test_an_edit_is_read_anew_and_a_touch_is_not(table_folder: Path) -> None:
     assert TablePair(str(path)).processed_paths[0] != third
 
 
+def test_an_edited_folder_is_read_anew(eva_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pair.yaml"
+    side = f"{{folder: {eva_folder}}}"
+    path.write_text(f"source: {side}\ntarget: {side}\nlinks: {side}\n")
+    before = TablePair(str(path))
+    assert before[0]["source"].uri == AlignmentFolder(str(eva_folder))[0]["source"].uri
+    names = (eva_folder / "ent_ids_1").read_text(encoding="utf-8").replace("/D\n", "/F\n")
+    (eva_folder / "ent_ids_1").write_text(names, encoding="utf-8")
+    assert TablePair(str(path))[0]["source"].uri[2] == "http://a.org/F"
+
+
 def test_split_without_a_column(table_folder: Path) -> None:
     path = table_folder / "pair.yaml"
     path.write_text(path.read_text().replace(", split: part", ""))
