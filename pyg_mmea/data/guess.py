@@ -54,16 +54,25 @@ def words_of(name: str) -> list[str]:
     return re.findall(r"[^\W_]+|[%€$£\"]", plain.lower())
 
 
-def find_id(columns: Mapping[str, Sequence[str]]) -> str | None:
-    """The column of the ids: every row has one, none twice, best one that is called so."""
-    unique = []
+def find_id(columns: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """The column of the ids and why it is that.
+
+    Every row has an id, none twice. Where no column is like that, one that is called so and nearly
+    is will do, since a few broken rows are better named by a check than in the way of a guess.
+    """
+    share: dict[str, float] = {}
     for name, texts in columns.items():
-        stripped = [text.strip() for text in texts]
-        if stripped and all(stripped) and len(set(stripped)) == len(stripped):
-            unique.append(name)
-    named = [name for name in unique if _ID & set(words_of(name)[-1:] + words_of(name)[:1])]
-    short = [name for name in unique if sum(map(len, columns[name])) <= 40 * len(columns[name])]
-    return next(iter([*named, *short, *unique]), None)
+        if texts:
+            share[name] = len({text.strip() for text in texts} - {""}) / len(texts)
+    named = [name for name in share if _ID & {*words_of(name)[:1], *words_of(name)[-1:]}]
+    short = [name for name in share if sum(map(len, columns[name])) <= 40 * len(columns[name])]
+    for name in (*named, *short, *share):
+        if share[name] == 1:
+            return name, "every row has one, none twice"
+    for name in named:
+        if share[name] >= 0.9:
+            return name, f"the name says so, but {1 - share[name]:.1%} are empty or there twice"
+    return None
 
 
 def guess_column(

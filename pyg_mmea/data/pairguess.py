@@ -36,12 +36,16 @@ class FileDraft:
             :obj:`"folder"`.
         options (dict[str, str]): Encoding, delimiter, names of columns.
         columns (list[Guess]): What the columns seem to be.
+        id_column (str): Of a table, the column of the ids.
+        why (str): Why it is that.
     """
 
     path: Path
     kind: str
     options: dict[str, str] = field(default_factory=dict)
     columns: list[Guess] = field(default_factory=list)
+    id_column: str = ""
+    why: str = ""
 
 
 @dataclass
@@ -110,13 +114,13 @@ def _draft_side(files: Sequence[Path], which: int, images: Path | None) -> SideD
         draft, table = _open(path)
         side.files.append(draft)
         if draft.kind == "table":
-            name = find_id(table.columns)
-            if name is None:
+            found = find_id(table.columns)
+            if found is None:
                 raise DataError(
                     "no column can be the ids: each is empty somewhere, or has a value twice", path
                 )
-            draft.options["id"] = name
-            side.ids[path.stem] = {text.strip() for text in table.columns[name]}
+            draft.id_column, draft.why = found
+            side.ids[path.stem] = {text.strip() for text in table.columns[found[0]]} - {""}
         tables.append((draft, table))
     for draft, table in tables:
         if draft.kind == "table":
@@ -132,9 +136,10 @@ def _open(path: Path) -> tuple[FileDraft, TableFile]:
     options: dict[str, str] = {}
     if path.suffix.lower() in TEXT_SUFFIXES:
         options["encoding"], options["delimiter"] = sniff(path)
-    findings = Findings(strict=True)
+    findings = Findings()  # a guess does without the rows that are broken
     table = read_table(path, findings, options.get("delimiter"), options.get("encoding", "utf-8"))
-    assert table is not None  # strict findings raise
+    if table is None:
+        raise next(iter(findings.rules.values())).examples[0]
     for kind, keys in (
         ("triples", {"head": _HEAD, "relation": _RELATION, "tail": _TAIL}),
         ("attributes", {"entity": _ENTITY, "attribute": _ATTRIBUTE, "value": _VALUE}),
@@ -153,8 +158,8 @@ def _named(columns: Mapping[str, object], names: Sequence[str]) -> str | None:
 def _table_columns(draft: FileDraft, table: TableFile, side: SideDraft) -> Iterator[Guess]:
     columns = track(table.columns.items(), f"Looking at {draft.path.name}", unit="columns")
     for name, texts in columns:
-        if name == draft.options["id"]:
-            yield Guess(name, ColumnSpec("id", name), "every row has one, none twice", texts[0], [])
+        if name == draft.id_column:
+            yield Guess(name, ColumnSpec("id", name), draft.why, texts[0], [])
         else:
             yield guess_column(name, texts, side.ids, side.images is not None)
 

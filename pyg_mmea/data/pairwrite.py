@@ -68,8 +68,7 @@ def _columns(guesses: list[Guess], indent: str) -> Iterator[str]:
 def _file(file: FileDraft, folder: Path) -> Iterator[str]:
     yield f"    - file: {_quoted(_relative(file.path, folder))}"
     for key, value in file.options.items():
-        if key != "id":
-            yield f"      {key}: {_quoted(value)}"
+        yield f"      {key}: {_quoted(value)}"
     if file.kind == "table":
         yield from _columns(file.columns, "      ")
 

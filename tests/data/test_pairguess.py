@@ -81,6 +81,19 @@ def test_what_cannot_be_guessed_is_said(table_folder: Path) -> None:
         draft_pair(good, [table_folder / "none.csv"])
 
 
+def test_broken_rows_are_left_to_the_check(table_folder: Path) -> None:
+    with open(table_folder / "a.csv", "a") as file:
+        file.writelines(f"A{i},x,,,,,,,,,\n" for i in range(3, 30))
+        file.write("A99,too,few\n")
+    draft = draft_pair([table_folder / "a.csv"], [table_folder / "b.csv"])
+    assert draft.sides[0].files[0].id_column == "sku"
+    assert "but 3.3% are empty or there twice" in draft.sides[0].columns[0].why
+    path = table_folder / "pair.yaml"
+    path.write_text(pair_text(draft, table_folder), encoding="utf-8")
+    rules = check_pair(path)[0].rules
+    assert (rules["id twice"].count, rules["number of cells"].count) == (1, 1)
+
+
 def test_one_name_and_one_picture(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "id,photo,back,title,label,subtitle\n1,a.png,b.png,x,y,z\n2,c.png,d.png,v,w,u\n"
