@@ -37,7 +37,9 @@ def run(arguments: Sequence[str]) -> None:
             _check(path)
     else:
         chosen = config[verb]
-        dataset = DATASETS[chosen.name](**chosen[chosen.name])
+        settings = chosen[chosen.name]
+        settings.pop("quiet")  # the program has seen to it
+        dataset = DATASETS[chosen.name](**settings)
         if verb == "info":
             echo(_describe(dataset[0]))
         else:
@@ -48,19 +50,18 @@ def _build_parser(arguments: Sequence[str]) -> ArgumentParser:
     parser = ArgumentParser(prog="pyg-mmea datasets", description="Looks after datasets.")
     verbs = parser.add_subcommands(dest="verb", metavar="VERB")
     verbs.add_subcommand("list", ArgumentParser(description="Lists the datasets."), help="names")
-    preparing = []
     for verb, text in (
         ("info", "builds a dataset and shows its statistics"),
         ("prepare", "downloads, generates or converts a dataset, so that later calls are quick"),
     ):
         subparser = ArgumentParser(description=f"{text.capitalize()}.")
-        preparing.append(subparser)
         verbs.add_subcommand(verb, subparser, help=text)
         names = subparser.add_subcommands(dest="name", metavar="NAME")
         for name, cls in DATASETS.items():
             options = ArgumentParser(description=_first_sentence(cls))
             if name in arguments:  # reading a signature takes time
                 options.add_class_arguments(cls)
+            _add_quiet(options)
             names.add_subcommand(name, options, help=_first_sentence(cls))
     text = "says what is wrong with a pair.yaml and its tables, or with a folder, line by line"
     check = ArgumentParser(description=f"{text.capitalize()}.")
@@ -71,9 +72,12 @@ def _build_parser(arguments: Sequence[str]) -> ArgumentParser:
         "--images", type=bool, default=True, help="open each picture that a pair.yaml leads to"
     )
     verbs.add_subcommand("check", check, help=text)
-    for subparser in (check, *preparing):
-        subparser.add_argument("--quiet", action="store_true", help="show no progress")
+    _add_quiet(check)
     return parser
+
+
+def _add_quiet(parser: ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _first_sentence(cls: type) -> str:

@@ -22,7 +22,7 @@ def test_info(cli) -> None:
 
 
 def test_prepare(cli, eva_folder: Path) -> None:
-    code, _, err = cli("datasets", "prepare", "AlignmentFolder", "--root", eva_folder)
+    code, _, err = cli("datasets", "prepare", "AlignmentFolder", "--root", eva_folder, "--quiet")
     assert code == 0
     (file,) = (eva_folder / "processed").iterdir()
     assert err == f"AlignmentFolder/pair is ready in {file}\n"
@@ -65,7 +65,7 @@ def test_check_real_folder(cli, data_root: Path) -> None:
 
 
 def test_check_of_tables(cli, table_folder: Path) -> None:
-    code, out, err = cli("datasets", "check", table_folder / "pair.yaml")
+    code, out, err = cli("datasets", "check", table_folder / "pair.yaml", "--quiet")
     assert code == 0
     assert "source: 4 rows and 2 further entities, 6 triples, 7 attribute values" in out
     assert "2 links" in out
