@@ -61,7 +61,7 @@ class TablePair(AlignmentDataset):
         val_ratio: float = 0.25,
         **kwargs: Any,
     ) -> None:
-        self.config = Path(config)
+        self.config = Path(config).resolve()  # a run finds the copy of it from any folder
         chosen = split if split != "auto" else self._default_split()
         super().__init__(
             str(self.config.parent),
@@ -84,7 +84,7 @@ class TablePair(AlignmentDataset):
 
     @property
     def full_name(self) -> str:
-        return f"TablePair/{self.config.resolve().parent.name}/{self.config.stem}"
+        return f"TablePair/{self.config.parent.name}/{self.config.stem}"
 
     def input_files(self) -> Iterable[Path]:
         yield self.config

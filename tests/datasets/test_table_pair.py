@@ -102,6 +102,14 @@ def test_an_edit_is_read_anew_and_a_touch_is_not(table_folder: Path) -> None:
     assert TablePair(str(path)).processed_paths[0] != third
 
 
+def test_a_path_from_another_folder_finds_the_copy(
+    table_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = TablePair(str(table_folder / "pair.yaml"))
+    monkeypatch.chdir(table_folder)
+    assert TablePair("pair.yaml").processed_paths == first.processed_paths
+
+
 def test_an_edited_folder_is_read_anew(eva_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "pair.yaml"
     side = f"{{folder: {eva_folder}}}"
