@@ -5,9 +5,64 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pyg_mmea.data import AlignmentData
 from pyg_mmea.datasets import FakeMMKG
+
+PAIR = """\
+source:
+  tables:
+    - file: a.csv
+      columns:
+        sku: id
+        title: name
+        photo: {role: image, folder: photos}
+        weight: {role: number, unit: g}
+        released: date
+        about: text
+        colour: {role: category, separator: "|"}
+        brand: {role: reference, to: brands}
+        parent: {role: reference, to: a, as: variantOf}
+        note: attribute
+        junk: ignore
+    - file: brands.csv
+      columns: {key: id, label: name}
+target:
+  tables:
+    - file: b.csv
+      delimiter: ";"
+      encoding: cp1252
+      columns:
+        nr: id
+        Name: name
+        Gewicht: {role: number, as: weight, decimal: ","}
+        Datum: {role: date, as: released, format: "%d.%m.%Y"}
+        Text: {role: text, as: about}
+        Farbe: {role: category, as: colour}
+  triples:
+    - {file: b_triples.csv, head: s, relation: p, tail: o}
+  attributes:
+    - {file: b_values.csv}
+  columns:
+    size: {role: number, unit: cm}
+    maker: {role: category}
+  images: b_photos
+links: {file: links.csv, source: a, target: b, split: part}
+"""
+FILES = {
+    "a.csv": "sku,title,photo,weight,released,about,colour,brand,parent,note,junk\n"
+    'A1,Mug,a1.png,"1,250 g",2024-01-31,a large mug,red|blue,acme,,x,1\n'
+    "A2,Cup,,0.3 kg,2023,a cup,red,acme,A1,,2\n"
+    " A3 ,Jug,a3.png,,,,,,,,3\n",
+    "brands.csv": "key,label\nacme,Acme Inc.\n",
+    "b.csv": "nr;Name;Gewicht;Datum;Text;Farbe\n"
+    "B1;Becher;1,25 kg;31.01.2024;großer Becher;rot\n"
+    "B2;Tasse;300 g;;Tasse;rot\n",
+    "b_triples.csv": "s,p,o\nB1,goesWith,B2\nB1,madeOf,clay\n",
+    "b_values.csv": "entity,attribute,value\nB1,size,10 cm\nB1,size,12 cm\nB2,maker,Acme\n",
+    "links.csv": "a,b,part\nA1,B1,train\n A2,B2,test\n",
+}
 
 
 @pytest.fixture(scope="session")
@@ -61,4 +116,19 @@ def eva_folder(tmp_path: Path) -> Path:
     }
     for name, content in files.items():
         (folder / name).write_bytes(content.encode())
+    return folder
+
+
+@pytest.fixture
+def table_folder(tmp_path: Path) -> Path:
+    """Tables with everything a ``pair.yaml`` can say, and that file."""
+    folder = tmp_path / "shop"
+    for name in ("photos", "b_photos"):
+        (folder / name).mkdir(parents=True)
+    for name, content in FILES.items():
+        encoding = "cp1252" if name == "b.csv" else "utf-8"
+        (folder / name).write_text(content, encoding=encoding)
+    for name in ("photos/a1.png", "photos/a3.png", "b_photos/B2.png"):
+        Image.new("RGB", (8, 8), "red").save(folder / name)
+    (folder / "pair.yaml").write_text(PAIR, encoding="utf-8")
     return folder

@@ -1,14 +1,20 @@
 """The examples of the guides are run, with less training."""
 
+import glob
 import re
+import shlex
 import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from pyg_mmea.cli import main
 from pyg_mmea.cli.train import build_parser
+from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.pairfile import read_pair_file
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner, TrainingConfig
 
@@ -88,3 +94,39 @@ def test_review(guide: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (code,) = blocks("review.rst", "python")
     exec(code, guide.__dict__)
     assert list(guide.decisions.in_force()) == [(guide.source, guide.target)]
+
+
+def test_own_data_file(tmp_path: Path) -> None:
+    (text,) = blocks("own_data.rst", "yaml")
+    path = tmp_path / "pair.yaml"
+    path.write_text(text, encoding="utf-8")
+    pair = read_pair_file(path, Findings(strict=True))
+    assert pair is not None
+    assert pair.source.tables[0].columns["tags"].to == "tag"
+    assert pair.target.columns["http://shop.example/mass"].name == "weight"
+
+
+def test_own_data(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["--model.channels=16", "--model.modality_channels=16", "--training.num_negatives=20"]
+    few = {"prepare": ["--num_products=40"], "train": [*small, "--epochs=3", "--quiet"]}
+    lines = "".join(blocks("own_data.rst", "sh")).split("\n")
+    lines = [line for line in lines if line]
+    assert len(lines) == 7
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        if program == "cd":
+            monkeypatch.chdir(glob.glob(arguments[0])[0])
+            continue
+        assert program == "pyg-mmea"
+        more = [o for verb, options in few.items() if verb in arguments for o in options]
+        assert main([*arguments, *more]) == 0, f"{line}: {capsys.readouterr().err}"
+    assert Path("found.csv").read_text(encoding="utf-8").startswith("source,target,confidence")
+    (code,) = blocks("own_data.rst", "python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["data"]["source"].number_mask.any()

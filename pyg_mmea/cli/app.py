@@ -9,12 +9,14 @@ from importlib import import_module
 
 from pyg_mmea import __version__
 from pyg_mmea.cli.console import note
+from pyg_mmea.utils.progress import show_progress
 
 # Each verb is a module with a function 'run'. Only that of the verb in use is imported, since
 # PyTorch takes seconds.
 VERBS = {
     "demo": "generate two product graphs with pictures, align them, say how well it went",
-    "datasets": "list datasets, show their statistics, prepare them, check a folder",
+    "init": "look into your own tables and write a pair.yaml that describes them",
+    "datasets": "list datasets, show their statistics, prepare them, check files of your own",
     "train": "train a model on a pair of graphs and evaluate it",
     "evaluate": "measure a finished run",
     "align": "write the alignment of a finished run to a file",
@@ -69,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, rest, debug = _parse(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        # Bars are for terminals, and verbs with --quiet can do without.
+        shown = False if "--quiet" in rest else None
+        with warnings.catch_warnings(), show_progress(shown):
             module = import_module(f"pyg_mmea.cli.{verb}")
             if not debug:
                 _hush()  # after the import, at which Lightning sets its own level

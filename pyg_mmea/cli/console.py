@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len  # letters of Chinese take two places
+
 DIRECTIONS = ("source_to_target", "target_to_source", "mean")
 MEASURES = ("hits@1", "hits@5", "hits@10", "mrr", "mr")
 
@@ -20,14 +22,17 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Aligns columns: the first one to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        [cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(cells)]
-        for cells in (zip(row, widths, strict=True) for row in rows)
-    ]
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+def table(rows: Sequence[Sequence[str]], num_left: int = 1) -> str:
+    """Aligns columns: the first ones to the left, the others to the right."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell + " " * (width - cell_len(cell)) if i < num_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:

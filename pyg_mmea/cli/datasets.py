@@ -9,7 +9,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea import datasets
 from pyg_mmea.cli.console import echo, note, table
-from pyg_mmea.data import check_folder, read_folder
+from pyg_mmea.data import check_folder, check_pair, read_folder
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, Modality
 
 DATASETS = {
@@ -21,7 +21,7 @@ def run(arguments: Sequence[str]) -> None:
     """Lists, describes, prepares or checks.
 
     Raises:
-        ValueError: If a checked folder is broken, after all faults were written to stderr.
+        ValueError: If what is checked is broken, after all faults were written to stderr.
     """
     config = _build_parser(arguments).parse_args(arguments)
     verb = config.verb
@@ -30,10 +30,16 @@ def run(arguments: Sequence[str]) -> None:
         for name, cls in DATASETS.items():
             echo(f"{name.ljust(width)}  {_first_sentence(cls)}")
     elif verb == "check":
-        _check(Path(config.check.folder))
+        path = Path(config.check.path)
+        if path.suffix.lower() in (".yaml", ".yml"):
+            _check_pair(path, config.check.images)
+        else:
+            _check(path)
     else:
         chosen = config[verb]
-        dataset = DATASETS[chosen.name](**chosen[chosen.name])
+        settings = chosen[chosen.name]
+        settings.pop("quiet")  # the program has seen to it
+        dataset = DATASETS[chosen.name](**settings)
         if verb == "info":
             echo(_describe(dataset[0]))
         else:
@@ -55,11 +61,23 @@ def _build_parser(arguments: Sequence[str]) -> ArgumentParser:
             options = ArgumentParser(description=_first_sentence(cls))
             if name in arguments:  # reading a signature takes time
                 options.add_class_arguments(cls)
+            _add_quiet(options)
             names.add_subcommand(name, options, help=_first_sentence(cls))
-    check = ArgumentParser(description="Checks a folder and says what is wrong, line by line.")
-    check.add_argument("folder", metavar="DIR", help="folder with ent_ids_1/2, triples_1/2, ...")
-    verbs.add_subcommand("check", check, help="says what is wrong with a folder, line by line")
+    text = "says what is wrong with a pair.yaml and its tables, or with a folder, line by line"
+    check = ArgumentParser(description=f"{text.capitalize()}.")
+    check.add_argument(
+        "path", metavar="PATH", help="a pair.yaml, or a folder with ent_ids_1/2, triples_1/2, ..."
+    )
+    check.add_argument(
+        "--images", type=bool, default=True, help="open each picture that a pair.yaml leads to"
+    )
+    verbs.add_subcommand("check", check, help=text)
+    _add_quiet(check)
     return parser
+
+
+def _add_quiet(parser: ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
 def _first_sentence(cls: type) -> str:
@@ -72,17 +90,46 @@ def _place(dataset: object) -> str:
     return f" in {paths[0]}" if paths else ""
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _check(folder: Path) -> None:
     faults = check_folder(folder)
     for fault in faults:
         note(str(fault))
     if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise ValueError(f"{folder} has {count}, named above")
+        raise ValueError(f"{folder} has {_count(len(faults), 'fault')}, named above")
     pair = read_folder(folder)
     for side, graph in zip(SIDES, (pair.source, pair.target), strict=True):
         echo(f"{side}: {graph.num_entities} entities, {len(graph.triples)} triples")
     echo(f"{pair.links.size(1)} links; no rule is broken")
+
+
+def _check_pair(path: Path, images: bool) -> None:
+    findings, content = check_pair(path, images)
+    rules = sorted(findings.rules.values(), key=lambda rule: (rule.severity, -rule.count))
+    for rule in rules:
+        for example in rule.examples:
+            note(f"{rule.severity}: {example}")
+        if rule.count > len(rule.examples):
+            note(f"{rule.severity}: {rule.count - len(rule.examples):,} more of '{rule.name}'")
+    if content is not None:
+        for side, read in zip(SIDES, content.sides, strict=True):
+            more = read.graph.num_entities - read.num_rows
+            echo(
+                f"{side}: {read.num_rows:,} rows and {more:,} further entities, "
+                f"{len(read.graph.triples):,} triples, "
+                f"{len(read.graph.attribute_triples):,} attribute values"
+            )
+        echo(f"{content.links.size(1):,} links")
+    if rules:
+        rows = [["rule", "", "places"]]
+        rows += [[rule.name, rule.severity, f"{rule.count:,}"] for rule in rules]
+        echo(f"\n{table(rows)}")
+    if findings.num_errors:
+        raise ValueError(f"{path} has {_count(findings.num_errors, 'error')}, see above by rule")
+    echo(f"no error, {_count(findings.num_warnings, 'warning')}")
 
 
 def _describe(data: HeteroData) -> str:
@@ -91,7 +138,8 @@ def _describe(data: HeteroData) -> str:
     relation_stores = [data[RELATION_EDGE[side]] for side in SIDES]
     rows.append(["relations", *(str(len(store.relation_uri)) for store in relation_stores)])
     rows.append(["triples", *(str(store.edge_index.size(1)) for store in relation_stores)])
-    for modality in Modality:
+    own = (key.removeprefix("x_") for key in data["source"] if key.startswith("x_"))
+    for modality in dict.fromkeys([*map(str, Modality), *own]):
         if f"x_{modality}" in data["source"]:
             size = data["source"][f"x_{modality}"].size(1)
             masks = [data[side][f"{modality}_mask"] for side in SIDES]

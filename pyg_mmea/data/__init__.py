@@ -9,6 +9,7 @@ from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
 from pyg_mmea.data.noise import CorruptSeeds, HideFeatures, SwapFeatures
+from pyg_mmea.data.pairread import check_pair
 from pyg_mmea.data.partition import PartitionedPair, partition_pair
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.pivot import PivotAnchors
@@ -33,6 +34,7 @@ __all__ = [
     "SwapFeatures",
     "attribute_bag",
     "check_folder",
+    "check_pair",
     "encode_images",
     "encode_texts",
     "from_networkx",

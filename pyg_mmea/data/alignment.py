@@ -22,11 +22,16 @@ from pyg_mmea.utils.io import cache_folder
 # Names, texts and literal values give the answer away, so they need to be asked for.
 _AUTO = (Modality.RELATION, Modality.ATTRIBUTE, Modality.IMAGE)
 _MAX_VALUES, _MAX_LENGTH = 30, 300  # values of an entity, and characters of a value
-_FEATURES = tuple(modality for modality in Modality if modality != Modality.STRUCTURE)
+_FEATURES = tuple(str(modality) for modality in Modality if modality != Modality.STRUCTURE)
+_KEYS = {str(modality) for modality in Modality}
 
 
-def parse_features(features: str | Iterable[str]) -> list[Modality] | None:
+def parse_features(features: str | Iterable[str], own: Iterable[str] = ()) -> list[str] | None:
     """Checks the argument :obj:`features`; :obj:`None` stands for :obj:`"auto"`.
+
+    Args:
+        features (str or Iterable[str]): Names of modalities, or :obj:`"auto"`.
+        own (Iterable[str]): Modalities that are known beside those of the library.
 
     Raises:
         ValueError: If a name is no modality with features.
@@ -34,14 +39,16 @@ def parse_features(features: str | Iterable[str]) -> list[Modality] | None:
     if features == "auto":
         return None
     names = [features] if isinstance(features, str) else list(features)
+    known = [*_FEATURES, *own]
     for name in names:
-        if name not in list(_FEATURES):
-            known = ", ".join(["auto", *_FEATURES])
-            raise ValueError(f"'features' needs to be among {known} (got '{name}')")
-    return [modality for modality in _FEATURES if modality in names]
+        if name not in known:
+            raise ValueError(
+                f"'features' needs to be among {', '.join(['auto', *known])} (got '{name}')"
+            )
+    return [modality for modality in known if modality in names]
 
 
-def _has(graph: GraphTables, modality: Modality) -> bool:
+def _has(graph: GraphTables, modality: str) -> bool:
     if modality in graph.features:
         return True
     return {
@@ -51,7 +58,7 @@ def _has(graph: GraphTables, modality: Modality) -> bool:
         Modality.NAME: graph.name is not None,
         Modality.RELATION_TEXT: len(graph.triples) > 0,
         Modality.ATTRIBUTE_TEXT: len(graph.attribute_triples) > 0,
-    }[modality]
+    }[Modality(modality)]
 
 
 def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list[Features]:
@@ -69,7 +76,7 @@ def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> lis
 def _encode_names(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list[Features]:
     """Encodes the names of both graphs together, since their rarity counts over both."""
     names = [name for graph in graphs for name in graph.name or [""] * graph.num_entities]
-    x, mask = encode_texts(names, encoder)
+    x, mask = encode_texts(names, encoder, cache_dir=cache_folder() / "texts")
     sizes = [graph.num_entities for graph in graphs]
     return list(zip(x.split(sizes), mask.split(sizes), strict=True))
 
@@ -77,7 +84,7 @@ def _encode_names(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list
 def _add_features(
     data: AlignmentData,
     graphs: tuple[GraphTables, GraphTables],
-    modality: Modality,
+    modality: str,
     image_encoder: str,
     text_encoder: str,
 ) -> None:
@@ -124,8 +131,8 @@ def make_pair(
             default :func:`split_anchors` draws them. (default: :obj:`None`)
         features (str or Iterable[str]): Modalities to build features for. :obj:`"auto"` takes
             relations, attributes and images, those that a graph has. Names and texts need to be
-            asked for by name, since they tend to give the answer away.
-            (default: :obj:`"auto"`)
+            asked for by name, since they tend to give the answer away; so do ready-made features
+            of a name of one's own. (default: :obj:`"auto"`)
         image_encoder (str): What turns pictures into features; see
             :func:`~pyg_mmea.data.encode_images`. Those of :obj:`"handcrafted"` are reduced by
             :func:`~pyg_mmea.data.reduce_features`, over both graphs together.
@@ -143,8 +150,8 @@ def make_pair(
         DataError: If a modality is asked for that neither graph has.
         ValueError: If an argument or the result breaks a rule.
     """
-    wanted = parse_features(features)
     graphs = (source, target)
+    wanted = parse_features(features, (name for name in source.features if name not in _KEYS))
     data = AlignmentData()
     data.dataset = dataset
     for side, graph in zip(SIDES, graphs, strict=True):

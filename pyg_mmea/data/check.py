@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from pyg_mmea.data import layout
-from pyg_mmea.data.images import read_image
+from pyg_mmea.data.image_check import inspect_image
 from pyg_mmea.data.pickles import load_features
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.errors import DataError
+from pyg_mmea.utils.progress import track
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ def check_folder(folder: str | Path) -> list[DataError]:
             if names.exists():
                 attempt(layout._read_names, names, index, side)
             if images.is_dir():
-                for picture in attempt(layout._read_image_folder, images, index, side) or []:
+                pictures = attempt(layout._read_image_folder, images, index, side) or []
+                for picture in track(pictures, "Opening pictures", unit="pictures"):
                     if picture is not None:
                         attempt(_check_picture, Path(picture))
         for name in ("ill", "sup", "ref"):
@@ -61,7 +63,6 @@ def check_folder(folder: str | Path) -> list[DataError]:
 
 
 def _check_picture(path: Path) -> None:
-    try:
-        read_image(path.read_bytes())
-    except Exception as error:  # Pillow's readers raise nearly anything on broken files
-        raise DataError(f"is no picture that can be read ({error})", path) from error
+    problem = inspect_image(path)
+    if problem is not None and problem.kind not in ("animated", "CMYK"):
+        raise DataError(problem.text, path)

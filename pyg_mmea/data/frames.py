@@ -11,9 +11,12 @@ from torch import Tensor
 
 from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
+from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.linktable import resolve_links
 from pyg_mmea.data.split import split_anchors
+from pyg_mmea.data.tablefile import TableFile, frame_columns, read_table
 from pyg_mmea.data.tables import GraphTables
-from pyg_mmea.data.textfile import first_repeat, read_bytes
+from pyg_mmea.data.textfile import first_repeat
 from pyg_mmea.errors import DataError
 
 Table: TypeAlias = pd.DataFrame | str | PathLike[str]
@@ -25,56 +28,32 @@ class _Frame:
     def __init__(self, table: Table, what: str) -> None:
         self.what = what
         self.path: Path | None = None
-        self.is_csv = False
+        self.file: TableFile | None = None
         if isinstance(table, pd.DataFrame):
-            self.table = table.reset_index(drop=True)
+            self.columns = frame_columns(table)
         else:
             self.path = Path(table)
-            self.is_csv = self.path.suffix.lower() in (".csv", ".tsv")
-            self.table = self._read(self.path)
-
-    def _read(self, path: Path) -> pd.DataFrame:
-        if self.is_csv:
-            read_bytes(path)  # says which line is not UTF-8
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            try:
-                # Texts as they stand: "NA" or "007" may be an id or a name.
-                return pd.read_csv(
-                    path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-                )
-            except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-                raise DataError(f"is no CSV table ({error})", path) from error
-        if path.suffix.lower() == ".parquet":
-            if not path.is_file():
-                raise DataError("file is missing", path)
-            try:
-                return pd.read_parquet(path)
-            except ImportError as error:
-                raise ImportError(
-                    "Reading Parquet files needs 'pip install pyg-mmea[parquet]'"
-                ) from error
-            except (OSError, ValueError) as error:
-                raise DataError(f"is no Parquet table ({error})", path) from error
-        raise DataError("a table needs to end in .csv, .tsv or .parquet", path)
+            self.file = read_table(self.path, Findings(strict=True))
+            assert self.file is not None  # strict findings raise
+            self.columns = self.file.columns
 
     def error(self, rule: str, row: int | None = None) -> DataError:
         """An error that names file and line, or table and row."""
         if self.path is None:
             place = self.what if row is None else f"{self.what}, row {row}"
             return DataError(f"{place}: {rule}")
-        if row is not None and not self.is_csv:
-            return DataError(f"row {row}: {rule}", self.path)
-        # Line 1 is the header.
-        return DataError(rule, self.path, None if row is None else row + 2)
+        return DataError(rule, self.path, self.place(row))
+
+    def place(self, row: int | None) -> int | None:
+        """Line of a row, which is no line in a table that is no file."""
+        return None if row is None or self.file is None else self.file.place(row)
 
     def column(self, name: str, needed: bool = True) -> list[str]:
         """A column as texts, empty where the value is missing."""
-        if name not in self.table.columns:
-            known = ", ".join(str(column) for column in self.table.columns)
+        if name not in self.columns:
+            known = ", ".join(self.columns)
             raise self.error(f"there is no column '{name}' (columns: {known})")
-        column = self.table[name]
-        missing = column.isna().to_numpy()
-        texts = ["" if gone else str(value) for value, gone in zip(column, missing, strict=True)]
+        texts = self.columns[name]
         if needed and "" in texts:
             raise self.error(f"column '{name}' is empty", texts.index(""))
         return texts
@@ -114,15 +93,15 @@ def _read_entities(
         raise frame.error(f"id '{uri[twice]}' is there twice", twice)
     graph = GraphTables(uri=uri)
     # A column that is not named is taken if it is there.
-    name = name_column or ("name" if "name" in frame.table.columns else None)
-    image = image_column or ("image" if "image" in frame.table.columns else None)
+    name = name_column or ("name" if "name" in frame.columns else None)
+    image = image_column or ("image" if "image" in frame.columns else None)
     if name is not None:
         graph.name = frame.column(name, needed=False)
     if image is not None:
         graph.image_path = _image_paths(frame, frame.column(image, needed=False))
     if attribute_columns is None:
         attribute_columns = [
-            str(column) for column in frame.table.columns if column not in (id_column, name, image)
+            column for column in frame.columns if column not in (id_column, name, image)
         ]
     pairs, graph.attribute_uri = [], list(attribute_columns)
     for attribute, column in enumerate(attribute_columns):
@@ -152,16 +131,10 @@ def read_links(links: Table, source: GraphTables, target: GraphTables) -> Tensor
         DataError: If a link has an unknown entity or is there twice.
     """
     frame = _Frame(links, "links")
-    ends = torch.stack(
-        [
-            frame.ids(side, {uri: i for i, uri in enumerate(graph.uri)})
-            for side, graph in (("source", source), ("target", target))
-        ]
-    )
-    twice = first_repeat((ends[0] * target.num_entities + ends[1]).numpy())
-    if twice is not None:
-        raise frame.error("this link is there twice", twice)
-    return ends
+    ends = (frame.column("source"), frame.column("target"))
+    what = "" if frame.path else "links"
+    findings = Findings(strict=True)
+    return resolve_links(ends, (source, target), findings, frame.path, frame.place, what)[0]
 
 
 def from_tables(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,7 +18,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pyg_mmea.data import handcrafted
-from pyg_mmea.utils.io import atomic_write, fingerprint
+from pyg_mmea.data.feature_cache import read_cache, write_cache
+from pyg_mmea.utils.io import fingerprint
+from pyg_mmea.utils.progress import track
 
 logger = logging.getLogger(__name__)
 
@@ -123,13 +124,13 @@ def encode_images(
         if path is not None and digest is not None:
             first.setdefault(digest, Path(path))
     cache = None if cache_dir is None else _cache_path(cache_dir, build)
-    known = {} if cache is None else _read_cache(cache, build.num_features)
+    known = {} if cache is None else read_cache(cache, build.num_features)
     todo = [digest for digest in first if digest not in known]
     files = _Files([first[digest] for digest in todo], build)
     new, reasons = _encode(files, build, num_workers, batch_size, device)
     known.update({todo[i]: row for i, row in new.items()})
     if cache is not None and new:
-        _write_cache(cache, known)
+        write_cache(cache, known)
 
     x = np.zeros((len(paths), build.num_features), dtype=np.float32)
     mask = np.zeros(len(paths), dtype=bool)
@@ -202,7 +203,8 @@ def _encode(
     rows: dict[int, np.ndarray] = {}
     reasons: dict[int, str] = {}
     loader = DataLoader(files, batch_size, num_workers=num_workers, collate_fn=list)
-    for start, batch in zip(range(0, len(files), batch_size), loader, strict=True):
+    batches = track(loader, "Reading pictures", len(files), "pictures", batch_size)
+    for start, batch in zip(range(0, len(files), batch_size), batches, strict=True):
         good = {start + i: out for i, (out, _) in enumerate(batch) if out is not None}
         reasons.update({start + i: why for i, (out, why) in enumerate(batch) if out is None})
         if not good:
@@ -231,28 +233,7 @@ def _report(problems: dict[str, str], num_paths: int) -> None:
 
 
 def _cache_path(cache_dir: str | os.PathLike[str], encoder: _Encoder) -> Path:
-    folder = Path(cache_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"images-{fingerprint(encoder.name, handcrafted.VERSION)}.npz"
-
-
-def _read_cache(path: Path, num_features: int) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            digests, x = file["digest"], file["x"]
-    except FileNotFoundError:
-        return {}
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
-        logger.warning("Cache '%s' is broken and made anew: %s", path, error)
-        return {}
-    if x.ndim != 2 or x.shape != (len(digests), num_features):
-        return {}
-    return dict(zip(digests.tolist(), x, strict=True))
-
-
-def _write_cache(path: Path, rows: dict[str, np.ndarray]) -> None:
-    with atomic_write(path, "wb") as file:
-        np.savez(file, digest=np.array(list(rows)), x=np.stack(list(rows.values())))
+    return Path(cache_dir) / f"images-{fingerprint(encoder.name, handcrafted.VERSION)}.npz"
 
 
 def _make_encoder(name: str, device: str) -> _Encoder:

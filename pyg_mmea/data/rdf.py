@@ -49,7 +49,14 @@ def _load(graph: RDF) -> Graph:
         raise DataError(f"is no RDF that can be read ({error})", path) from error
 
 
-def _to_tables(graph: Graph, side: str, image_predicate: str | None) -> GraphTables:
+def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables:
+    """One graph of RDF; see :func:`from_rdf`.
+
+    Raises:
+        DataError: If the file cannot be read, or holds no entity.
+        ImportError: If rdflib is not installed.
+    """
+    graph = _load(source)
     from rdflib import Literal
 
     # rdflib keeps no order; sorting makes local ids reproducible.
@@ -130,16 +137,17 @@ def from_rdf(
         ImportError: If rdflib is not installed.
     """
     graphs = (
-        _to_tables(_load(source), "source", image_predicate),
-        _to_tables(_load(target), "target", image_predicate),
+        read_rdf(source, "source", image_predicate),
+        read_rdf(target, "target", image_predicate),
     )
-    pairs = _read_pairs(links)
+    pairs = read_same_as(links)
     index = read_links(pd.DataFrame(pairs, columns=list(SIDES), dtype=object), *graphs)
     masks = split_anchors(index.size(1), seed_ratio, val_ratio, split_seed)
     return make_pair(*graphs, index, masks, **{"dataset": "rdf", **kwargs})
 
 
-def _read_pairs(links: RDF | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def read_same_as(links: RDF | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Pairs of URIs, sorted if they come from RDF."""
     from rdflib import Graph, URIRef
 
     if isinstance(links, (str, PathLike, Graph)):

@@ -1,17 +1,28 @@
 """Texts as feature vectors."""
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_mmea.data.feature_cache import read_cache, write_cache
+from pyg_mmea.utils.io import fingerprint
+from pyg_mmea.utils.progress import track
+
 TFIDF = "tfidf"
 _NONZEROS = 8  # columns that an n-gram or a word is added to, on average
+_AT_ONCE = 4096
 
 
 def encode_texts(
-    texts: Sequence[str | None], encoder: str = "hashing", dim: int | None = None
+    texts: Sequence[str | None],
+    encoder: str = "hashing",
+    dim: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Turns texts into L2-normalised feature vectors.
 
@@ -34,6 +45,8 @@ def encode_texts(
         encoder (str): See above. (default: :obj:`"hashing"`)
         dim (int, optional): Number of columns; a pretrained network has its own. (default:
             :obj:`None`, which means 256 for :obj:`"hashing"` and 1,024 for :obj:`"tfidf"`)
+        cache_dir (str, optional): Folder that keeps what a pretrained network made of a text, by
+            the hash of the text. (default: :obj:`None`)
 
     Returns:
         Features :math:`(N, D)` and the mask :math:`(N)` of those there are. Other rows are zero.
@@ -48,28 +61,36 @@ def encode_texts(
     some = [text for _, text in kept]
     kind, _, name = encoder.partition(":")
     if encoder == "hashing":
-        rows = _hashing(some, dim or 256)
+        blocks = _hashing(some, dim or 256)
     elif encoder == TFIDF:
-        rows = _tfidf(some, dim or 1024)
+        blocks = iter([_tfidf(some, dim or 1024)])
     elif kind == "sentence-transformers" and name:
-        rows = _sentence_transformers(some, name)
+        blocks = _sentence_transformers(some, name, cache_dir)
     else:
         raise ValueError(
             "'text_encoder' needs to be 'hashing', 'tfidf' or 'sentence-transformers:<name>' "
             f"(got '{encoder}')"
         )
     index = torch.tensor([i for i, _ in kept], dtype=torch.long)
-    x = torch.zeros(len(texts), rows.shape[1])
-    x[index] = torch.from_numpy(rows)
+    x = torch.empty(0)
+    blocks = track(blocks, "Encoding texts", len(some), "texts", _AT_ONCE)
+    for rows, where in zip(blocks, index.split(_AT_ONCE), strict=True):
+        if x.dim() == 1:  # the first block says how many columns there are
+            x = torch.zeros(len(texts), rows.shape[1])
+        x[where] = torch.from_numpy(rows)
     # A text of nothing but signs that are no n-gram, or whose n-grams cancel out, has no features.
     return x, x.abs().sum(dim=1) > 0
 
 
-def _hashing(texts: list[str], dim: int) -> np.ndarray:
+def _blocks(texts: list[str]) -> Iterator[list[str]]:
+    """Some texts at a time, which bounds memory; without any, one empty block."""
+    for start in range(0, max(len(texts), 1), _AT_ONCE):
+        yield texts[start : start + _AT_ONCE]
+
+
+def _hashing(texts: list[str], dim: int) -> Iterator[np.ndarray]:
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    if not texts:
-        return np.zeros((0, dim), dtype=np.float32)
     vectorizer = HashingVectorizer(
         analyzer="char_wb",
         ngram_range=(2, 4),
@@ -77,7 +98,8 @@ def _hashing(texts: list[str], dim: int) -> np.ndarray:
         n_features=dim,
         dtype=np.float32,
     )
-    return vectorizer.transform(texts).toarray()
+    for block in _blocks(texts):
+        yield vectorizer.transform(block).toarray() if block else np.zeros((0, dim), np.float32)
 
 
 def _tfidf(texts: list[str], dim: int) -> np.ndarray:
@@ -103,7 +125,9 @@ def _tfidf(texts: list[str], dim: int) -> np.ndarray:
     return normalize(project.fit_transform(counts))
 
 
-def _sentence_transformers(texts: list[str], name: str) -> np.ndarray:
+def _sentence_transformers(
+    texts: list[str], name: str, cache_dir: str | os.PathLike[str] | None
+) -> Iterator[np.ndarray]:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -111,7 +135,23 @@ def _sentence_transformers(texts: list[str], name: str) -> np.ndarray:
             f"'sentence-transformers:{name}' needs 'pip install pyg-mmea[text]'"
         ) from error
     model = SentenceTransformer(name)
-    if not texts:
-        return np.zeros((0, model.get_sentence_embedding_dimension()), dtype=np.float32)
-    rows = model.encode(texts, convert_to_numpy=True, normalize_embeddings=True)
-    return np.asarray(rows, dtype=np.float32)
+    width = model.get_sentence_embedding_dimension()
+    cache = None if cache_dir is None else Path(cache_dir) / f"texts-{fingerprint(name)}.npz"
+    known = {} if cache is None else read_cache(cache, width)
+    before = len(known)
+    try:
+        for block in _blocks(texts):
+            keys = [
+                hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in block
+            ]
+            todo = {key: text for key, text in zip(keys, block, strict=True) if key not in known}
+            if todo:
+                new = model.encode(
+                    list(todo.values()), convert_to_numpy=True, normalize_embeddings=True
+                )
+                known.update(zip(todo, np.asarray(new, dtype=np.float32), strict=True))
+            rows = [known[key] for key in keys]
+            yield np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)
+    finally:  # what is done before an interrupt is kept, too
+        if cache is not None and len(known) > before:
+            write_cache(cache, known)

@@ -7,6 +7,7 @@ from pyg_mmea.datasets.fake import FakeMMKG
 from pyg_mmea.datasets.folder import AlignmentFolder
 from pyg_mmea.datasets.mmkb import MMKB
 from pyg_mmea.datasets.rsn15k import RSN15K
+from pyg_mmea.datasets.table_pair import TablePair
 
 __all__ = [
     "DBP15K",
@@ -16,4 +17,5 @@ __all__ = [
     "AlignmentFolder",
     "Catalogue",
     "FakeMMKG",
+    "TablePair",
 ]

@@ -162,6 +162,8 @@ class AlignmentDataset(InMemoryDataset, ABC):
     """
 
     _data: Any
+    # Modalities that the files of a subclass can have beside those of the library.
+    own_modalities: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -185,7 +187,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
         self.seed_ratio = seed_ratio
         self.val_ratio = val_ratio
         self.split_seed = split_seed
-        self.features = parse_features(features)
+        self.features = parse_features(features, self.own_modalities)
         self.image_features = None if image_features is None else Path(image_features)
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
@@ -211,6 +213,14 @@ class AlignmentDataset(InMemoryDataset, ABC):
         """Published image features that lie with the data."""
         return None
 
+    def file_state(self, path: Path) -> object:
+        """What tells that a file has changed: here its size and time of change."""
+        return path.stat().st_size, path.stat().st_mtime_ns
+
+    def choose_features(self, pair: FolderPair) -> str | Sequence[str]:
+        """What :obj:`features="auto"` stands for."""
+        return "auto"
+
     @property
     def processed_dir(self) -> str:
         root = Path(self.root)
@@ -224,11 +234,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
     def processed_file_names(self) -> list[str]:
         image_features = self.image_features or self.find_image_features()
         files = {*self.input_files(), *([image_features] if image_features else [])}
-        stats = [
-            (str(path), path.stat().st_size, path.stat().st_mtime_ns)
-            for path in sorted(files)
-            if path.is_file()
-        ]
+        stats = [(str(path), self.file_state(path)) for path in sorted(files) if path.is_file()]
         key = fingerprint(
             _FORMAT,
             __version__,
@@ -294,7 +300,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
             *graphs,
             pair.links,
             masks,
-            features="auto" if self.features is None else self.features,
+            features=self.choose_features(pair) if self.features is None else self.features,
             image_encoder=self.image_encoder,
             text_encoder=self.text_encoder,
             dataset=self.full_name,

@@ -16,6 +16,7 @@ from pyg_mmea.datasets._catalogue_world import World, make_world
 from pyg_mmea.datasets.base import AlignmentDataset, Split
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import atomic_folder, cache_folder, fingerprint
+from pyg_mmea.utils.progress import track
 
 # Goes up when the generated files change.
 _FORMAT = 1
@@ -154,7 +155,8 @@ class Catalogue(AlignmentDataset):
 
     def _render(self, folder: Path, name: str, side: Side, world: World) -> None:
         missing = self.missing_images if name == "target" else self.missing_images / 3
-        for entity, (what, which) in enumerate(side.keys):
+        keys = track(side.keys, f"Rendering pictures of the {name}", unit="entities")
+        for entity, (what, which) in enumerate(keys):
             rng = np.random.default_rng([self.seed, 4 + (name == "target"), entity])
             if what != "product" or rng.random() < missing:
                 continue

@@ -1,16 +1,19 @@
 import subprocess
 import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
 import pyg_mmea
 from pyg_mmea.cli import evaluate, main
+from pyg_mmea.utils.progress import show_progress
 
 
 def test_help_and_version(cli) -> None:
     code, out, _ = cli("--help")
     assert code == 0
-    for verb in ("demo", "datasets", "train", "evaluate", "align"):
+    for verb in ("demo", "init", "datasets", "train", "evaluate", "align"):
         assert f"\n  {verb} " in out
     assert cli("--version") == (0, f"pyg-mmea {pyg_mmea.__version__}\n", "")
 
@@ -62,3 +65,20 @@ def test_as_module() -> None:
         [sys.executable, "-m", "pyg_mmea", "--version"], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout.split()[0]) == (0, "pyg-mmea")
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_bars_are_drawn_in_a_terminal_unless_quiet(
+    cli, table_folder: Path, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    seen = show_progress
+
+    def terminal(enabled: bool | None) -> AbstractContextManager[None]:
+        return seen(True if enabled is None else enabled)
+
+    monkeypatch.setattr("pyg_mmea.cli.app.show_progress", terminal)
+    options = ["--quiet"] if quiet else []
+    code, _, err = cli("datasets", "check", table_folder / "pair.yaml", *options)
+    assert code == 0
+    assert ("Opening pictures" in err) != quiet

@@ -22,7 +22,7 @@ def test_info(cli) -> None:
 
 
 def test_prepare(cli, eva_folder: Path) -> None:
-    code, _, err = cli("datasets", "prepare", "AlignmentFolder", "--root", eva_folder)
+    code, _, err = cli("datasets", "prepare", "AlignmentFolder", "--root", eva_folder, "--quiet")
     assert code == 0
     (file,) = (eva_folder / "processed").iterdir()
     assert err == f"AlignmentFolder/pair is ready in {file}\n"
@@ -62,3 +62,45 @@ def test_check_real_folder(cli, data_root: Path) -> None:
     code, out, _ = cli("datasets", "check", data_root / "emoji" / "noto_twemoji_en_zh")
     assert code == 0
     assert "1879 links" in out
+
+
+def test_check_of_tables(cli, table_folder: Path) -> None:
+    code, out, err = cli("datasets", "check", table_folder / "pair.yaml", "--quiet")
+    assert code == 0
+    assert "source: 4 rows and 2 further entities, 6 triples, 7 attribute values" in out
+    assert "2 links" in out
+    assert out.endswith("no error, 1 warning\n")
+    assert err.startswith("warning: ")
+
+
+def test_check_of_tables_counts_by_rule(cli, table_folder: Path) -> None:
+    with open(table_folder / "links.csv", "a") as file:
+        file.writelines(f"A1,X{i},test\n" for i in range(9))
+    with open(table_folder / "a.csv", "a") as file:
+        file.write("A1,,no.png,,,,,,,,\nA4,,no.png,,,,,,,,\n")
+    code, out, err = cli("datasets", "check", table_folder / "pair.yaml")
+    assert code == 2
+    lines = err.splitlines()
+    where = table_folder / "links.csv"
+    assert f"error: {where}:4: entity 'X0' in column 'target' is unknown" in lines
+    assert "error: 4 more of 'link to unknown id'" in lines
+    assert lines[-1].endswith("has 10 errors, see above by rule")
+    totals = {tuple(line.rsplit(maxsplit=2)) for line in out.splitlines()}
+    assert {("link to unknown id", "error", "9"), ("id twice", "error", "1")} <= totals
+    assert ("picture: missing", "warning", "1") in totals
+    code, out, _ = cli("datasets", "check", table_folder / "pair.yaml", "--images", "false")
+    assert "picture" not in out
+
+
+def test_check_names_lines_of_the_yaml(cli, table_folder: Path) -> None:
+    path = table_folder / "pair.yaml"
+    path.write_text(path.read_text().replace("note: attribute", "note: remark"))
+    code, _, err = cli("datasets", "check", path)
+    assert code == 2
+    assert f"{path}:14: 'source.tables[0].columns.note' needs a role" in err
+
+
+def test_info_of_tables(cli, table_folder: Path) -> None:
+    code, out, _ = cli("datasets", "info", "TablePair", "--config", table_folder / "pair.yaml")
+    assert code == 0
+    assert "with number features [64]" in out

@@ -109,10 +109,14 @@ BROKEN = {
         r"a\.xlsx: a table needs to end in",
     ),
     "no column": (_csv("source", "key\na\n"), r"source\.csv: there is no column 'id' .*key"),
-    "empty file": (_csv("source", ""), r"source\.csv: is no CSV table"),
+    "empty file": (_csv("source", ""), r"source\.csv: is empty"),
     "no entity": (_csv("source", "id\n"), r"source\.csv: holds no entity"),
-    "columns": (_csv("source", "id,a\na,1\nb,2,3\n"), r"source\.csv: is no CSV table .*line 3"),
+    "columns": (_csv("source", "id,a\na,1\nb,2,3\n"), r"source\.csv:3: needs 2 cells"),
     "id twice": (_csv("source", "id\na\nb\na\n"), r"source\.csv:4: id 'a' is there twice"),
+    "line break in a cell": (
+        _csv("source", 'id,b\na,"1\n2"\n\na,3\n'),
+        r"source\.csv:5: id 'a' is there twice",
+    ),
     "empty id": (_csv("source", "id,b\na,1\n,2\n"), r"source\.csv:3: column 'id' is empty"),
     "UTF-8": (_csv("source", b"id\na\n\xff\n"), r"source\.csv:3: is not valid UTF-8"),
     "picture": (_csv("source", "id,image\na,a.png\n"), r"source\.csv:2: there is no picture"),
@@ -149,5 +153,5 @@ def test_broken_parquet(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no Parquet table"):
         from_tables(**{**TABLES, "source": path})
     pd.DataFrame({"id": ["a", "a"]}).to_parquet(path)
-    with pytest.raises(DataError, match=r"source\.parquet: row 1: id 'a' is there twice"):
+    with pytest.raises(DataError, match=r"source\.parquet:2: id 'a' is there twice"):
         from_tables(**{**TABLES, "source": path})

@@ -1,5 +1,6 @@
 import builtins
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -73,6 +74,25 @@ def test_sentence_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert x.dtype == torch.float32
     assert mask.tolist() == [True, False, True]
     assert encode_texts([None], "sentence-transformers:all/MiniLM")[0].shape == (1, 2)
+
+
+def test_what_a_network_made_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Watched(Network):
+        def encode(self, texts: list[str], **kwargs: bool) -> np.ndarray:
+            seen.extend(texts)
+            return super().encode(texts, **kwargs)
+
+    module: Any = ModuleType("sentence_transformers")
+    module.SentenceTransformer = Watched
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    encoder = "sentence-transformers:all/MiniLM"
+    first, _ = encode_texts(["abc", "d", "abc"], encoder, cache_dir=tmp_path / "new")
+    again, _ = encode_texts(["ef", "abc"], encoder, cache_dir=tmp_path / "new")
+    assert seen == ["abc", "d", "ef"]
+    assert first.tolist() == [[3, 1], [1, 1], [3, 1]]
+    assert again.tolist() == [[2, 1], [3, 1]]
 
 
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

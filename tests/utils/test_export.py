@@ -131,6 +131,21 @@ def test_sssom(tmp_path, table):
     assert prefixes["semapv"] == "https://w3id.org/semapv/vocab/"
 
 
+def test_sssom_passes_the_checks_of_its_own_tools(tmp_path, table):
+    pytest.importorskip("sssom", reason="checks SSSOM files with the package sssom")
+    from sssom.constants import DEFAULT_VALIDATION_TYPES
+    from sssom.parsers import parse_sssom_table
+    from sssom.validators import validate
+
+    path = tmp_path / "out.sssom.tsv"
+    write_alignment(path, table)
+    mappings = parse_sssom_table(path)
+    assert len(mappings.df) == len(table)  # the parser drops rows it cannot take
+    reports = validate(mappings, DEFAULT_VALIDATION_TYPES, fail_on_error=False)
+    assert len(reports) == len(DEFAULT_VALIDATION_TYPES)
+    assert [report.results for report in reports.values()] == [[]] * len(reports)
+
+
 def test_sssom_is_the_same_twice_and_differs_with_content(tmp_path, table):
     paths = [tmp_path / f"{i}.sssom.tsv" for i in range(3)]
     write_alignment(paths[0], table)

@@ -1,0 +1,68 @@
+"""Known links in tables."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.typing import SIDES
+
+
+def resolve_links(
+    ends: tuple[Sequence[str], Sequence[str]],
+    graphs: tuple[GraphTables, GraphTables],
+    findings: Findings,
+    path: Path | None = None,
+    place: Callable[[int], int | None] = lambda row: None,
+    what: str = "",
+) -> tuple[Tensor, np.ndarray]:
+    """Turns pairs of ids into pairs of local ids.
+
+    Unknown ids and links that are there twice are errors, entities with several links a warning.
+
+    Args:
+        ends (tuple[Sequence[str], Sequence[str]]): Ids of the source and the target graph.
+        graphs (tuple[GraphTables, GraphTables]): The graphs.
+        findings (Findings): Takes what is wrong.
+        path (Path, optional): File of the links. (default: :obj:`None`)
+        place (Callable): Line of a row.
+        what (str): Stands before messages that no line belongs to. (default: :obj:`""`)
+
+    Returns:
+        Links :math:`(2, A)`, and the rows they stand in.
+    """
+    numbers = [{uri: i for i, uri in enumerate(graph.uri)} for graph in graphs]
+    kept: dict[tuple[int, int], int] = {}
+    for row, texts in enumerate(zip(*ends, strict=True)):
+        before = f"{what}, row {row}: " if what else ""
+        local = []
+        for side, text, number in zip(SIDES, texts, numbers, strict=True):
+            entity = number.get(text.strip(), -1)
+            local.append(entity)
+            if entity < 0:
+                rule = f"{before}entity '{text}' in column '{side}' is unknown"
+                findings.error("link to unknown id", rule, path, place(row))
+        pair = (local[0], local[1])
+        if min(pair) < 0:
+            continue
+        if pair in kept:
+            rule = f"{before}this link is there twice"
+            findings.error("link twice", rule, path, place(row))
+        else:
+            kept[pair] = row
+    for column, side in enumerate(SIDES):
+        counts = Counter(pair[column] for pair in kept)
+        for pair, row in kept.items():
+            if counts[pair[column]] > 1:
+                uri = graphs[column].uri[pair[column]]
+                rule = (
+                    f"{what and what + ': '}{side} entity '{uri}' has {counts[pair[column]]} links"
+                )
+                findings.warning("one-to-many link", rule, path, place(row))
+    links = torch.tensor(list(kept), dtype=torch.long).view(-1, 2).t().contiguous()
+    return links, np.fromiter(kept.values(), dtype=np.int64, count=len(kept))

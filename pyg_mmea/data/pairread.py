@@ -1,0 +1,231 @@
+"""From a ``pair.yaml`` to two graphs, their links and the features of their columns."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.image_check import ImageProblem, inspect_images
+from pyg_mmea.data.layout import FolderPair, read_folder
+from pyg_mmea.data.linktable import resolve_links
+from pyg_mmea.data.pairfile import read_pair_file
+from pyg_mmea.data.pairspec import LinkSpec, PairFile, SideSpec
+from pyg_mmea.data.rdf import read_same_as
+from pyg_mmea.data.sidebuilder import Side
+from pyg_mmea.data.sidetables import read_side
+from pyg_mmea.data.tablefile import SUFFIXES, read_table
+from pyg_mmea.data.text import encode_texts
+from pyg_mmea.data.values import NUM_BUMPS, encode_numbers
+from pyg_mmea.errors import DataError
+from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.io import cache_folder
+
+# Modalities of the columns, beside those of the library: numbers and dates in one, texts in one.
+NUMBER, TEXT = "number", "text"
+
+
+@dataclass
+class TablePairContent:
+    """What the files of a pair hold.
+
+    Args:
+        sides (tuple[Side, Side]): Both graphs.
+        links (Tensor): Known links :math:`(2, A)`.
+        seed_mask (Tensor, optional): True for the links to learn from :math:`(A)`, where the file
+            says which.
+    """
+
+    sides: tuple[Side, Side]
+    links: Tensor
+    seed_mask: Tensor | None
+
+
+def read_pair(pair: PairFile, findings: Findings) -> TablePairContent | None:
+    """Reads all files that a ``pair.yaml`` names, except pictures.
+
+    Args:
+        pair (PairFile): What the file says.
+        findings (Findings): Takes what is wrong.
+
+    Returns:
+        TablePairContent: The content, or :obj:`None` where a graph has no entity.
+
+    Raises:
+        DataError: If something is wrong and :obj:`findings` are strict.
+    """
+    folders: dict[str, FolderPair] = {}
+    sides = []
+    for which, name in enumerate(SIDES):
+        spec: SideSpec = getattr(pair, name)
+        try:
+            if spec.folder and spec.folder not in folders:
+                folders[spec.folder] = read_folder(pair.find(spec.folder))
+            side = read_side(pair, spec, findings, folders.get(spec.folder), which)
+        except DataError as error:
+            findings.add("error", "file", error)
+            return None
+        if side.graph.num_entities == 0:
+            findings.error("no entity", f"'{name}' has no entity", pair.path)
+            return None
+        sides.append(side)
+    both = (sides[0], sides[1])
+    _compare(pair, both, findings)
+    links, seed_mask = _read_links(pair, both, findings, folders)
+    return TablePairContent(both, links, seed_mask)
+
+
+def _compare(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> None:
+    """Says which columns find no partner, and whose units do not fit."""
+    source, target = sides
+    for kind in ("numbers", "texts"):
+        names = [getattr(side, kind) for side in sides]
+        for side, name in zip(SIDES, names, strict=True):
+            other = names[1] if name is names[0] else names[0]
+            for column in name:
+                if column not in other:
+                    text = (
+                        f"'{column}' of the {side} has no partner, so that its values do not "
+                        "count; 'as' gives columns of both sides a common name"
+                    )
+                    findings.warning("column without partner", text, pair.path)
+    for name in source.numbers.keys() & target.numbers.keys():
+        units = [side.dimension[name] or "no unit" for side in sides]
+        if units[0] != units[1] and source.scale[name] == target.scale[name] == "joint":
+            text = (
+                f"'{name}' measures {units[0]} in the source and {units[1]} in the target; 'unit' "
+                "says what cells without one are in, 'scale: each' does without"
+            )
+            findings.error("unit", text, pair.path)
+
+
+def _read_links(
+    pair: PairFile, sides: tuple[Side, Side], findings: Findings, folders: dict[str, FolderPair]
+) -> tuple[Tensor, Tensor | None]:
+    spec = pair.links
+    none = torch.empty(2, 0, dtype=torch.long)
+    if spec.folder:
+        if spec.folder not in folders:
+            text = "'links.folder' needs to be the folder of both sides"
+            findings.error("pair.yaml", text, pair.path)
+            return none, None
+        return folders[spec.folder].links, folders[spec.folder].seed_mask
+    if not spec.file:
+        return none, None
+    path = pair.find(spec.file)
+    graphs = (sides[0].graph, sides[1].graph)
+    if path.suffix.lower() not in SUFFIXES:
+        try:
+            same = read_same_as(path)
+        except DataError as error:
+            findings.add("error", "file", error)
+            return none, None
+        ends = ([head for head, _ in same], [tail for _, tail in same])
+        return resolve_links(ends, graphs, findings, path)[0], None
+    table = read_table(path, findings, spec.delimiter or None, spec.encoding)
+    if table is None:
+        return none, None
+    names = [spec.source, spec.target, *([spec.split] if spec.split else [])]
+    missing = [name for name in names if name not in table.columns]
+    for name in missing:
+        text = f"there is no column '{name}' (columns: {', '.join(table.columns)})"
+        findings.error("column missing", text, path)
+    if missing:
+        return none, None
+    columns = (table.columns[spec.source], table.columns[spec.target])
+    links, rows = resolve_links(columns, graphs, findings, path, table.place)
+    if links.size(1) == 0:
+        findings.error("no link", "holds no link", path)
+    return links, _seeds(spec, table.columns, rows, path, findings)
+
+
+def _seeds(
+    spec: LinkSpec,
+    columns: dict[str, list[str]],
+    rows: np.ndarray,
+    path: Path,
+    findings: Findings,
+) -> Tensor | None:
+    if not spec.split:
+        return None
+    cells = [columns[spec.split][row].strip() for row in rows.tolist()]
+    for cell in sorted(set(cells) - {"train", "test"}):
+        text = f"column '{spec.split}' needs to be 'train' or 'test' (got '{cell}')"
+        findings.error("split", text, path)
+    return torch.tensor([cell == "train" for cell in cells], dtype=torch.bool)
+
+
+def add_features(sides: tuple[Side, Side], wanted: Iterable[str] | None, text_encoder: str) -> None:
+    """Gives both graphs the features of the columns that have a common name.
+
+    Args:
+        sides (tuple[Side, Side]): The graphs, which are changed.
+        wanted (Iterable[str], optional): Modalities to make, by default :obj:`"number"` and
+            :obj:`"text"`, as far as there are any.
+        text_encoder (str): See :func:`~pyg_mmea.data.encode_texts`.
+    """
+    chosen = (NUMBER, TEXT) if wanted is None else tuple(wanted)
+    numbers = [name for name in sides[0].numbers if name in sides[1].numbers]
+    texts = [name for name in sides[0].texts if name in sides[1].texts]
+    if NUMBER in chosen and numbers:
+        width = NUM_BUMPS * len(numbers)
+        blocks = [torch.zeros(side.graph.num_entities, width) for side in sides]
+        for i, name in enumerate(numbers):
+            joint = sides[0].scale[name] == sides[1].scale[name] == "joint"
+            values = (sides[0].numbers[name], sides[1].numbers[name])
+            made = encode_numbers(*values, "joint" if joint else "each")
+            for block, rows in zip(blocks, made, strict=True):
+                block[:, i * NUM_BUMPS : (i + 1) * NUM_BUMPS] = torch.from_numpy(rows)
+        for side, block in zip(sides, blocks, strict=True):
+            side.graph.features[NUMBER] = _normalised(block)
+    if TEXT in chosen and texts:
+        for side in sides:
+            encoded_texts = [
+                encode_texts(side.texts[name], text_encoder, cache_dir=cache_folder() / "texts")[0]
+                for name in texts
+            ]
+            x = encoded_texts[0] if len(texts) == 1 else torch.cat(encoded_texts, dim=1)
+            side.graph.features[TEXT] = _normalised(x)
+
+
+def _normalised(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of length one, in place, and which are not zero."""
+    length = x.square().sum(dim=1).sqrt_()
+    x /= length.clamp(min=1e-12).view(-1, 1)
+    return x, length > 0
+
+
+def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePairContent | None]:
+    """Finds everything that is wrong with a ``pair.yaml`` and the files it names.
+
+    Args:
+        path (str or Path): The file.
+        images (bool): Also open each picture. (default: :obj:`True`)
+
+    Returns:
+        Findings: What is wrong, by rule, with file, line and totals.
+        TablePairContent: What could be read, :obj:`None` if too little could.
+    """
+    findings = Findings()
+    pair = read_pair_file(Path(path), findings)
+    content = None if pair is None else read_pair(pair, findings)
+    if content is None or not images:
+        return findings, content
+    for side in content.sides:
+        files = side.graph.image_path or []
+        named = {i: file for i, file in enumerate(files) if file is not None}
+        for entity, problem in inspect_images(named):
+            place = side.image_place.get(entity)
+            _note_image(findings, problem, named[entity], place)
+    return findings, content
+
+
+def _note_image(
+    findings: Findings, problem: ImageProblem, file: str, place: tuple[Path, int | None] | None
+) -> None:
+    path, line = place or (Path(file), None)
+    text = f"'{file}': {problem.text}" if place else problem.text
+    findings.warning(f"picture: {problem.kind}", text, path, line)

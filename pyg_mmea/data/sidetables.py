@@ -1,0 +1,230 @@
+"""One graph of the tables that a ``pair.yaml`` names."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.layout import IMAGE_SUFFIXES, FolderPair
+from pyg_mmea.data.pairspec import ATTRIBUTE_ROLES, ColumnSpec, PairFile, SideSpec, TableSpec
+from pyg_mmea.data.rdf import read_rdf
+from pyg_mmea.data.sidebuilder import Cells, Side, SideBuilder
+from pyg_mmea.data.tablefile import TableFile, read_table
+from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.utils.progress import track
+
+
+class _SideReader(SideBuilder):
+    """Fills the graph from files."""
+
+    def read(self, table_file: str, encoding: str, delimiter: str) -> TableFile | None:
+        path = self.pair.find(table_file)
+        table = read_table(path, self.findings, delimiter or None, encoding)
+        if table is not None and table.num_rows == 0:
+            self.findings.error("empty table", "holds no row", path)
+        return table
+
+    def column(self, table: TableFile, name: str) -> list[str] | None:
+        if name in table.columns:
+            return table.columns[name]
+        known = ", ".join(table.columns)
+        text = f"there is no column '{name}' (columns: {known})"
+        self.findings.error("column missing", text, table.path)
+        return None
+
+    # Tables of entities -------------------------------------------------------------------------
+
+    def add_tables(self, specs: list[TableSpec]) -> None:
+        opened = []
+        for spec in specs:  # ids of all of them first, since references may point anywhere
+            table = self.read(spec.file, spec.encoding, spec.delimiter)
+            if table is not None:
+                opened.append((spec, table, self._ids(spec, table)))
+        self.num_rows = len(self.number)
+        for spec, table, entity in opened:
+            what = f"Reading {table.path.name}"
+            for name, column in track(spec.columns.items(), what, unit="columns"):
+                if column.role in ("id", "ignore"):
+                    continue
+                texts = self.column(table, name)
+                if texts is None:
+                    continue
+                rows = [i for i, text in enumerate(texts) if text.strip() and entity[i] >= 0]
+                if not rows:
+                    self.findings.warning("empty column", f"column '{name}' is empty", table.path)
+                places = [table.place(i) for i in rows]
+                cells = [texts[i].strip() for i in rows]
+                self.add(Cells(column, entity[rows], cells, table.path, places), specs)
+
+    def _ids(self, spec: TableSpec, table: TableFile) -> np.ndarray:
+        """Local id of each row, -1 where it has none."""
+        name = spec.having("id") or ""
+        entity = np.full(table.num_rows, -1, dtype=np.int64)
+        for row, text in enumerate(self.column(table, name) or []):
+            uri = spec.prefix + text.strip()
+            if not text.strip():
+                rule = f"column '{name}' is empty"
+                self.findings.error("id empty", rule, table.path, table.place(row))
+            elif uri in self.number:
+                rule = f"id '{uri}' is there twice"
+                self.findings.error("id twice", rule, table.path, table.place(row))
+            else:
+                entity[row] = self.node(uri)
+        return entity
+
+    # Tables of triples and values, folders of pictures ------------------------------------------
+
+    def add_triples(self, side: SideSpec) -> None:
+        for spec in side.triples:
+            table = self.read(spec.file, spec.encoding, spec.delimiter)
+            if table is None:
+                continue
+            columns = [self.column(table, name) for name in (spec.head, spec.relation, spec.tail)]
+            by_relation: dict[str, tuple[list[int], list[int]]] = {}
+            for row, cells in enumerate(zip(*(column or [] for column in columns), strict=False)):
+                head, relation, tail = (cell.strip() for cell in cells)
+                if not (head and relation and tail):
+                    rule = "a triple needs head, relation and tail"
+                    self.findings.error("triple incomplete", rule, table.path, table.place(row))
+                    continue
+                ends = by_relation.setdefault(relation, ([], []))
+                for end, uri in zip(ends, (head, tail), strict=True):
+                    end.append(self.node(uri))
+            for relation, (heads, tails) in by_relation.items():
+                self.relate(relation, heads, tails)
+
+    def add_values(self, side: SideSpec) -> None:
+        for spec in side.attributes:
+            table = self.read(spec.file, spec.encoding, spec.delimiter)
+            if table is None:
+                continue
+            names = (spec.entity, spec.attribute, spec.value)
+            columns = [self.column(table, name) for name in names]
+            rows: dict[str, list[int]] = {}
+            for row, cells in enumerate(zip(*(column or [] for column in columns), strict=False)):
+                if not (cells[0].strip() and cells[1].strip()):
+                    rule = "a value needs an entity and an attribute"
+                    self.findings.error("value incomplete", rule, table.path, table.place(row))
+                elif cells[2].strip():
+                    rows.setdefault(cells[1].strip(), []).append(row)
+            self.seen |= set(rows)
+            for attribute, chosen in rows.items():
+                entity = np.array([self.node(columns[0][i].strip()) for i in chosen])  # type: ignore[index]
+                texts = [columns[2][i].strip() for i in chosen]  # type: ignore[index]
+                column = side.columns.get(attribute, ColumnSpec("attribute", attribute))
+                places = [table.place(i) for i in chosen]
+                self.add(Cells(column, entity, texts, table.path, places), side.tables)
+
+    def add_image_folder(self, side: SideSpec) -> None:
+        folder = self.pair.find(side.images)
+        if not folder.is_dir():
+            self.findings.error("folder missing", "folder is missing", folder)
+            return
+        for file in sorted(folder.iterdir()):
+            if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
+                continue
+            entity = self.number.get(file.stem)
+            if entity is None:
+                rule = f"there is no id '{file.stem}'"
+                self.findings.warning("picture of unknown id", rule, file)
+            else:
+                self.images.setdefault(entity, str(file))
+
+    # Graphs that are there already --------------------------------------------------------------
+
+    def add_graph(self, graph: GraphTables, side: SideSpec, path: Path) -> None:
+        for i, uri in enumerate(graph.uri):
+            self.node(uri, graph.name[i] if graph.name else "")
+        for entity, image in enumerate(graph.image_path or []):
+            if image is not None:
+                self.images[entity] = image
+        self.num_rows = len(self.number)
+        self.relations = {uri: i for i, uri in enumerate(graph.relation_uri)}
+        self.triples.append(graph.triples.numpy())
+        specs = [side.columns.get(uri, ColumnSpec("attribute", uri)) for uri in graph.attribute_uri]
+        kept = [
+            self.attributes.setdefault(spec.name, len(self.attributes))
+            if spec.role in ATTRIBUTE_ROLES
+            else -1
+            for spec in specs
+        ]
+        self.seen |= set(graph.attribute_uri)
+        rows, number = graph.attributes.numpy().copy(), np.array(kept, dtype=np.int64)
+        if len(rows):
+            rows[:, 1] = number[rows[:, 1]]
+        self.mentions.append(rows[rows[:, 1] >= 0])
+        entity, attribute = graph.attribute_triples.numpy().T
+        for i, spec in enumerate(specs):
+            chosen = np.flatnonzero(attribute == i)
+            if spec.role == "ignore" or len(chosen) == 0:
+                continue
+            texts = [graph.attribute_value[row] for row in chosen.tolist()]
+            self.add(Cells(spec, entity[chosen], texts, path, [None] * len(texts)), side.tables)
+
+
+def read_side(
+    pair: PairFile, side: SideSpec, findings: Findings, folder_pair: FolderPair | None, which: int
+) -> Side:
+    """Reads one graph.
+
+    Args:
+        pair (PairFile): What the file says.
+        side (SideSpec): What it says of this side.
+        findings (Findings): Takes what is wrong.
+        folder_pair (FolderPair, optional): What the folder holds, if the side is one.
+        which (int): 0 for the source graph, 1 for the target graph.
+
+    Raises:
+        DataError: If something is wrong and :obj:`findings` are strict, or an RDF file cannot be
+            read.
+    """
+    builder = _SideReader(pair, findings)
+    if folder_pair is not None:
+        graph = (folder_pair.source, folder_pair.target)[which]
+        builder.add_graph(graph, side, pair.find(side.folder))
+    elif side.rdf:
+        path = pair.find(side.rdf)
+        graph = read_rdf(path, ("source", "target")[which], side.image_predicate or None)
+        builder.add_graph(graph, side, path)
+    else:
+        builder.add_tables(side.tables)
+        builder.add_triples(side)
+        builder.add_values(side)
+    if side.images:
+        builder.add_image_folder(side)
+    for name, column in side.columns.items():
+        if name not in builder.seen:
+            findings.error("column missing", f"no attribute is '{name}'", pair.path, column.line)
+    return builder.finish()
+
+
+def table_files(pair: PairFile) -> Iterator[Path]:
+    """The tables and RDF files that a pair is read from."""
+    for side in (pair.source, pair.target):
+        yield from (pair.find(table.file) for table in side.tables)
+        yield from (pair.find(table.file) for table in side.triples)
+        yield from (pair.find(table.file) for table in side.attributes)
+        if side.rdf:
+            yield pair.find(side.rdf)
+    if pair.links.file:
+        yield pair.find(pair.links.file)
+
+
+def image_files(pair: PairFile) -> Iterator[Path]:
+    """The pictures that a pair names, whether they are there or not."""
+    for side in (pair.source, pair.target):
+        folder = pair.find(side.images)
+        if side.images and folder.is_dir():
+            yield from folder.iterdir()
+        for table in side.tables:
+            column = table.having("image")
+            if column is None:
+                continue
+            path = pair.find(table.file)
+            found = read_table(path, Findings(), table.delimiter or None, table.encoding)
+            start = table.columns[column].folder
+            base = pair.find(start) if start else path.parent
+            for text in found.columns.get(column, []) if found is not None else []:
+                if text.strip():
+                    yield base / text.strip()

@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+
+from pyg_mmea.data import check_pair
+from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.pairfile import read_pair_file
+from pyg_mmea.data.pairguess import draft_pair
+from pyg_mmea.data.pairwrite import pair_text
+from pyg_mmea.errors import DataError
+
+
+def test_a_draft_is_read_back_without_an_error(table_folder: Path) -> None:
+    files = [[table_folder / "a.csv", table_folder / "brands.csv"]]
+    files.append([table_folder / name for name in ("b.csv", "b_triples.csv", "b_values.csv")])
+    (table_folder / "b_triples.csv").write_text("head,relation,tail\nB1,goesWith,B2\n")
+    draft = draft_pair(
+        files[0], files[1], table_folder / "links.csv", (None, table_folder / "b_photos")
+    )
+    assert [file.kind for file in draft.sides[1].files] == ["table", "triples", "attributes"]
+    (table_folder / "deep").mkdir()
+    path = table_folder / "deep" / "guess: #1.yaml"
+    path.write_text(pair_text(draft, path.parent), encoding="utf-8")
+    pair = read_pair_file(path, Findings(strict=True))
+    assert pair is not None
+    assert pair.source.tables[0].file == "../a.csv"
+    assert pair.target.tables[0].encoding == "cp1252"
+    roles = {name: spec.role for name, spec in pair.source.tables[0].columns.items()}
+    assert roles["sku"] == "id"
+    assert roles["title"] == "name"
+    assert roles["weight"] == "number"
+    assert roles["released"] == "date"
+    assert roles["brand"] == "reference"
+    assert pair.target.tables[0].columns["Gewicht"].name == "weight"
+    assert pair.target.tables[0].columns["Gewicht"].decimal == ","
+    assert (pair.links.source, pair.links.target, pair.links.split) == ("a", "b", "part")
+    findings, content = check_pair(path)
+    assert findings.num_errors == 0
+    assert content is not None
+    assert content.links.size(1) == 2
+
+
+def test_odd_names_survive(tmp_path: Path) -> None:
+    odd = ["a: b", "#c", 'd"e', "null", "f'g", "ü {h}", "- i", "* j", "1", "yes"]
+    header = ",".join(['"' + name.replace('"', '""') + '"' for name in odd])
+    for side in "ab":
+        rows = "\n".join(f"{side}{i},{','.join(['x'] * len(odd))}" for i in range(3))
+        (tmp_path / f"{side} #.csv").write_text(f"sku,{header}\n{rows}\n", encoding="utf-8")
+    draft = draft_pair([tmp_path / "a #.csv"], [tmp_path / "b #.csv"])
+    path = tmp_path / "pair.yaml"
+    path.write_text(pair_text(draft, tmp_path), encoding="utf-8")
+    pair = read_pair_file(path, Findings(strict=True))
+    assert pair is not None
+    assert list(pair.source.tables[0].columns) == ["sku", *odd]
+    assert (pair.links.file, pair.links.folder) == ("", "")
+    assert check_pair(path)[0].num_errors == 0
+
+
+def test_graphs(eva_folder: Path, tmp_path: Path) -> None:
+    (eva_folder / "attr_triples_1").write_text('E\tweight\t3 kg\nhttp://a.org/"B,C"\tcolour\tred')
+    draft = draft_pair([eva_folder], [eva_folder], eva_folder)
+    path = tmp_path / "pair.yaml"
+    path.write_text(pair_text(draft, tmp_path), encoding="utf-8")
+    pair = read_pair_file(path, Findings(strict=True))
+    assert pair is not None
+    assert pair.source.columns["weight"].role == "number"
+    assert pair.links.folder == "pair"
+    assert check_pair(path)[0].num_errors == 0
+
+
+def test_what_cannot_be_guessed_is_said(table_folder: Path) -> None:
+    good = [table_folder / "a.csv"]
+    (table_folder / "c.csv").write_text("x,y\n1,\n1,\n")
+    with pytest.raises(DataError, match=r"c\.csv: no column can be the ids"):
+        draft_pair(good, [table_folder / "c.csv"])
+    with pytest.raises(DataError, match=r"c\.csv: no column holds ids of the source"):
+        draft_pair(good, [table_folder / "b.csv"], table_folder / "c.csv")
+    with pytest.raises(DataError, match="needs to be all that a side has"):
+        draft_pair([*good, table_folder], good)
+    with pytest.raises(DataError, match="file is missing"):
+        draft_pair(good, [table_folder / "none.csv"])
+
+
+def test_broken_rows_are_left_to_the_check(table_folder: Path) -> None:
+    with open(table_folder / "a.csv", "a") as file:
+        file.writelines(f"A{i},x,,,,,,,,,\n" for i in range(3, 30))
+        file.write("A99,too,few\n")
+    draft = draft_pair([table_folder / "a.csv"], [table_folder / "b.csv"])
+    assert draft.sides[0].files[0].id_column == "sku"
+    assert "but 3.3% are empty or there twice" in draft.sides[0].columns[0].why
+    path = table_folder / "pair.yaml"
+    path.write_text(pair_text(draft, table_folder), encoding="utf-8")
+    rules = check_pair(path)[0].rules
+    assert (rules["id twice"].count, rules["number of cells"].count) == (1, 1)
+
+
+def test_one_name_and_one_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "id,photo,back,title,label,subtitle\n1,a.png,b.png,x,y,z\n2,c.png,d.png,v,w,u\n"
+    )
+    columns = draft_pair([tmp_path / "a.csv"], [tmp_path / "a.csv"]).sides[0].columns
+    roles = [guess.spec.role for guess in columns]
+    assert roles == ["id", "image", "ignore", "name", "text", "attribute"]
+    (tmp_path / "b.csv").write_text(
+        "id,short,long\n1,a big mug here,a big mug of clay here\n2,a small cup,a small tea cup\n"
+    )
+    columns = draft_pair([tmp_path / "b.csv"], [tmp_path / "b.csv"]).sides[0].columns
+    assert [guess.spec.role for guess in columns] == ["id", "name", "text"]

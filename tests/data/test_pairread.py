@@ -1,0 +1,263 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pyg_mmea.data import check_pair
+from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.pairfile import read_pair_file
+from pyg_mmea.data.pairread import TablePairContent, add_features, read_pair
+from pyg_mmea.errors import DataError
+
+
+def _read(folder: Path) -> TablePairContent:
+    findings = Findings(strict=True)
+    pair = read_pair_file(folder / "pair.yaml", findings)
+    assert pair is not None
+    content = read_pair(pair, findings)
+    assert content is not None
+    assert findings.rules.keys() <= {"column without partner"}
+    return content
+
+
+def _triples(content: TablePairContent, side: int) -> set[tuple[str, str, str]]:
+    graph = content.sides[side].graph
+    return {
+        (graph.uri[head], graph.relation_uri[relation], graph.uri[tail])
+        for head, relation, tail in graph.triples.tolist()
+    }
+
+
+def test_rows_relations_and_values(table_folder: Path) -> None:
+    content = _read(table_folder)
+    source, target = content.sides
+    assert source.graph.uri == ["A1", "A2", "A3", "acme", "colour=red", "colour=blue"]
+    assert source.graph.name == ["Mug", "Cup", "Jug", "Acme Inc.", "red", "blue"]
+    assert source.num_rows == 4
+    assert _triples(content, 0) == {
+        ("A1", "colour", "colour=red"),
+        ("A1", "colour", "colour=blue"),
+        ("A2", "colour", "colour=red"),
+        ("A1", "brand", "acme"),
+        ("A2", "brand", "acme"),
+        ("A2", "variantOf", "A1"),
+    }
+    assert target.graph.uri == ["B1", "B2", "colour=rot", "clay", "maker=Acme"]
+    assert _triples(content, 1) == {
+        ("B1", "colour", "colour=rot"),
+        ("B2", "colour", "colour=rot"),
+        ("B1", "goesWith", "B2"),
+        ("B1", "madeOf", "clay"),
+        ("B2", "maker", "maker=Acme"),
+    }
+    assert source.graph.attribute_uri == ["weight", "released", "about", "note"]
+    assert len(source.graph.attributes) == 7
+    assert source.graph.image_path is not None
+    assert [path and Path(path).name for path in source.graph.image_path[:3]] == [
+        "a1.png",
+        None,
+        "a3.png",
+    ]
+    assert content.links.tolist() == [[0, 1], [0, 1]]
+    assert content.seed_mask is not None
+    assert content.seed_mask.tolist() == [True, False]
+
+
+def test_numbers_meet_in_their_units(table_folder: Path) -> None:
+    source, target = _read(table_folder).sides
+    np.testing.assert_array_equal(source.numbers["weight"][:3], [1250, 300, np.nan])
+    np.testing.assert_array_equal(target.numbers["weight"][:2], [1250, 300])
+    assert source.numbers["released"][0] == target.numbers["released"][0]
+    assert target.numbers["size"][0] == pytest.approx(0.1)  # the first value counts
+
+
+def test_features_of_columns_with_partners(table_folder: Path) -> None:
+    content = _read(table_folder)
+    add_features(content.sides, None, "hashing")
+    source, target = (side.graph for side in content.sides)
+    for name in ("number", "text"):
+        (x_s, mask_s), (x_t, mask_t) = source.features[name], target.features[name]
+        assert mask_s.tolist() == [True, True, False, False, False, False]
+        assert mask_t.tolist() == [True, True, False, False, False]
+        assert x_s.size(1) == x_t.size(1)
+        assert x_s.norm(dim=1)[mask_s].tolist() == pytest.approx([1, 1])
+        assert not x_s[~mask_s].any()
+    x_s, x_t = source.features["number"][0], target.features["number"][0]
+    assert (x_s[:2] @ x_t[:2].T).argmax(dim=1).tolist() == [0, 1]
+    assert x_s.size(1) == 64  # weight and date; size and note have no partner
+
+
+def test_only_wanted_features(table_folder: Path) -> None:
+    content = _read(table_folder)
+    add_features(content.sides, ["relation", "text"], "hashing")
+    assert list(content.sides[0].graph.features) == ["text"]
+
+
+def test_a_pair_in_order(table_folder: Path) -> None:
+    findings, content = check_pair(table_folder / "pair.yaml")
+    assert content is not None
+    assert findings.num_errors == 0
+    assert list(findings.rules) == ["column without partner"]  # size
+
+
+Change = Callable[[Path], object]
+
+
+def _append(name: str, text: str) -> Change:
+    def change(folder: Path) -> None:
+        encoding = "cp1252" if name == "b.csv" else "utf-8"
+        with open(folder / name, "a", encoding=encoding) as file:
+            file.write(text)
+
+    return change
+
+
+def _yaml(old: str, new: str) -> Change:
+    def change(folder: Path) -> None:
+        text = (folder / "pair.yaml").read_text()
+        assert old in text
+        (folder / "pair.yaml").write_text(text.replace(old, new, 1))
+
+    return change
+
+
+def _cmyk(folder: Path) -> None:
+    Image.new("CMYK", (4, 4)).save(folder / "b_photos" / "B1.jpg")
+
+
+def _animated(folder: Path) -> None:
+    frames = [Image.new("L", (4, 4), 80 * i) for i in range(3)]
+    frames[0].save(folder / "b_photos" / "B1.gif", save_all=True, append_images=frames[1:])
+
+
+ROW = "A9,x,,,,,,,,,\n"
+ERRORS: dict[str, tuple[Change, str, str, int | None]] = {
+    "id twice": (_append("a.csv", ROW.replace("A9", "A1")), "id twice", "a.csv", 5),
+    "id of two tables": (_append("brands.csv", "A2,x\n"), "id twice", "brands.csv", 3),
+    "id empty": (_append("a.csv", ROW.replace("A9", " ")), "id empty", "a.csv", 5),
+    "ragged": (_append("a.csv", "A9,x\n"), "number of cells", "a.csv", 5),
+    "column": (_yaml("note: att", "nota: att"), "column missing", "a.csv", None),
+    "attribute": (_yaml("size: {", "sise: {"), "column missing", "pair.yaml", 35),
+    "unknown link": (_append("links.csv", "A1,B7,test\n"), "link to unknown id", "links.csv", 4),
+    "link twice": (_append("links.csv", "A1,B1,test\n"), "link twice", "links.csv", 4),
+    "split": (_append("links.csv", "A3,B1,val\n"), "split", "links.csv", None),
+    "link column": (_yaml("source: a,", "source: c,"), "column missing", "links.csv", None),
+    "triple": (_append("b_triples.csv", "B1,,B2\n"), "triple incomplete", "b_triples.csv", 4),
+    "value": (_append("b_values.csv", ",size,3\n"), "value incomplete", "b_values.csv", 5),
+    "file": (lambda f: (f / "b.csv").unlink(), "file missing", "b.csv", None),
+    "encoding": (_yaml("encoding: cp1252", "encoding: utf-8"), "encoding", "b.csv", 2),
+    "images": (_yaml("images: b_photos", "images: c"), "folder missing", "c", None),
+    "units": (
+        lambda f: (f / "b.csv").write_text(
+            "nr;Name;Gewicht;Datum;Text;Farbe\nB1;;3 m;;;r\nB2;;;;;\n"
+        ),
+        "unit",
+        "pair.yaml",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors(table_folder: Path, case: str) -> None:
+    change, rule, file, line = ERRORS[case]
+    change(table_folder)
+    findings, _ = check_pair(table_folder / "pair.yaml")
+    first = findings.rules[rule].examples[0]
+    assert findings.rules[rule].severity == "error"
+    assert (Path(str(first.path)).name, first.line) == (file, line)
+    with pytest.raises(DataError, match=file.replace(".", r"\.")):
+        _read(table_folder)
+
+
+WARNINGS: dict[str, tuple[Change, str, str, int | None]] = {
+    "reference": (_append("a.csv", "A9,,,,,,,nope,,,\n"), "dangling reference", "a.csv", 5),
+    "number": (_append("a.csv", "A9,,,heavy,,,,,,,\n"), "no number", "a.csv", 5),
+    "date": (_append("b.csv", "B9;;;2024-01-01;;\n"), "no date", "b.csv", 4),
+    "links": (_append("links.csv", "A1,B2,test\n"), "one-to-many link", "links.csv", 2),
+    "url": (_append("a.csv", "A9,,https://x/y.png,,,,,,,,\n"), "picture is a URL", "a.csv", 5),
+    "missing": (_append("a.csv", "A9,,no.png,,,,,,,,\n"), "picture: missing", "a.csv", 5),
+    "broken": (
+        lambda f: (f / "photos" / "a1.png").write_bytes(b"no picture"),
+        "picture: unreadable",
+        "a.csv",
+        2,
+    ),
+    "CMYK": (_cmyk, "picture: CMYK", "B1.jpg", None),
+    "animated": (_animated, "picture: animated", "B1.gif", None),
+    "stranger": (
+        lambda f: Image.new("L", (2, 2)).save(f / "b_photos" / "B7.png"),
+        "picture of unknown id",
+        "B7.png",
+        None,
+    ),
+    "empty": (
+        lambda f: (f / "brands.csv").write_text("key,label\nacme,\n"),
+        "empty column",
+        "brands.csv",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WARNINGS)
+def test_warnings(table_folder: Path, case: str) -> None:
+    change, rule, file, line = WARNINGS[case]
+    change(table_folder)
+    findings, content = check_pair(table_folder / "pair.yaml")
+    assert content is not None
+    assert findings.num_errors == 0
+    first = findings.rules[rule].examples[0]
+    assert (Path(str(first.path)).name, first.line) == (file, line)
+
+
+def test_huge_pictures(table_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyg_mmea.data.image_check.MAX_PIXELS", 63)
+    findings, _ = check_pair(table_folder / "pair.yaml")
+    assert findings.rules["picture: too large"].count == 3
+    assert "picture: too large" not in check_pair(table_folder / "pair.yaml", images=False)[0].rules
+
+
+def test_totals_of_many_problems(table_folder: Path) -> None:
+    _append("links.csv", "".join(f"X{i},B1,test\n" for i in range(50)))(table_folder)
+    findings, _ = check_pair(table_folder / "pair.yaml")
+    rule = findings.rules["link to unknown id"]
+    assert rule.count == findings.num_errors == 50
+    assert [example.line for example in rule.examples] == [4, 5, 6, 7, 8]
+
+
+def test_rdf_and_folder(table_folder: Path, eva_folder: Path) -> None:
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    (table_folder / "a.ttl").write_text(
+        '@prefix x: <http://x.org/> .\nx:a x:weight "2 kg" ; x:likes x:b ; x:colour "red" .\n'
+    )
+    (table_folder / "same.nt").write_text(
+        "<http://x.org/a> <http://www.w3.org/2002/07/owl#sameAs> <http://b.org/é> .\n"
+    )
+    (eva_folder / "attr_triples_2").write_text("http://b.org/é\tmass\t2000 g\nE\tbad\t1\n")
+    (table_folder / "pair.yaml").write_text(
+        "source:\n  rdf: a.ttl\n  columns:\n    http://x.org/weight: {role: number, as: mass}\n"
+        "    http://x.org/colour: category\n"
+        f"target:\n  folder: {eva_folder}\n  columns: {{mass: number, bad: ignore}}\n"
+        "links: {file: same.nt}\n"
+    )
+    content = _read(table_folder)
+    source, target = content.sides
+    assert "http://x.org/colour=red" in source.graph.uri
+    assert source.numbers["mass"][0] == target.numbers["mass"][0] == 2000
+    assert source.graph.attribute_uri == ["mass"]
+    assert len(source.graph.attributes) == len(target.graph.attributes) == 1
+    assert content.links.tolist() == [[0], [0]]
+
+
+def test_folder_with_its_own_links(eva_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "pair.yaml").write_text(
+        f"source: {{folder: {eva_folder}}}\ntarget: {{folder: {eva_folder}}}\n"
+        f"links: {{folder: {eva_folder}}}\n"
+    )
+    content = _read(tmp_path)
+    assert content.links.tolist() == [[0, 1, 2], [0, 1, 2]]
+    assert content.seed_mask is not None
+    assert content.seed_mask.tolist() == [False, True, True]
