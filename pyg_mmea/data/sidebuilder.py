@@ -179,7 +179,7 @@ class SideBuilder:
         out.num_rows = self.num_rows or size
         for spec, entity, value in self.numbers:
             column = out.numbers.setdefault(spec.name, np.full(size, np.nan))
-            free = np.isnan(column[entity])  # the first value of an entity counts
+            free = np.isnan(column[entity]) & ~np.isnan(value)  # the first number counts
             column[entity[free][::-1]] = value[free][::-1]
             out.scale[spec.name] = spec.scale
         for name, entity, texts in self.texts:
