@@ -92,7 +92,7 @@ def _compare(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> No
                         "count; 'as' gives columns of both sides a common name"
                     )
                     findings.warning("column without partner", text, pair.path)
-    for name in source.numbers.keys() & target.numbers.keys():
+    for name in source.dimension.keys() & target.dimension.keys():
         units = [side.dimension[name] or "no unit" for side in sides]
         if units[0] != units[1] and source.scale[name] == target.scale[name] == "joint":
             text = (

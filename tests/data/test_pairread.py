@@ -112,6 +112,28 @@ def test_the_first_number_of_an_entity_counts(tmp_path: Path) -> None:
     assert content.sides[0].numbers["weight"].tolist() == [5000, 7000]
 
 
+@pytest.mark.parametrize("cell", ["", "unknown"])
+def test_a_column_without_a_number_has_no_unit_to_clash(tmp_path: Path, cell: str) -> None:
+    columns = "columns: {id: id, weight: number}"
+    for name, row in (("none", f"1,{cell}"), ("some", "2,3 kg"), ("bare", "3,3")):
+        (tmp_path / f"{name}.csv").write_text(f"id,weight\n{row}\n")
+
+    def unit_errors(source: list[str], target: list[str]) -> list[str]:
+        sides = []
+        for names in (source, target):
+            tables = [f"{{file: {name}.csv, {columns}}}" for name in names]
+            sides.append(f"{{tables: [{', '.join(tables)}]}}")
+        text = f"source: {sides[0]}\ntarget: {sides[1]}\nlinks: {{}}\n"
+        (tmp_path / "pair.yaml").write_text(text)
+        rules = check_pair(tmp_path / "pair.yaml")[0].rules
+        return [str(each) for each in rules["unit"].examples] if "unit" in rules else []
+
+    assert unit_errors(["none", "some"], ["some"]) == []
+    assert unit_errors(["none"], ["some"]) == []
+    (error,) = unit_errors(["bare", "some"], ["none"])
+    assert error.endswith("'weight' is mass here and without a unit before")
+
+
 def test_only_wanted_features(table_folder: Path) -> None:
     content = _read(table_folder)
     add_features(content.sides, ["relation", "text"], "hashing")
