@@ -224,9 +224,14 @@ def main() -> None:
         (f"{setting}{mark}", data, seed, work, folder, results)
         for seed, (data, setting) in product(args.seeds, dict.fromkeys(chosen))
     ]
-    for setting, data, seed, *_ in runs:
-        command(setting, data, seed, folder)
-    run_all(runs, args.jobs)
+    calls = [command(setting, data, seed, folder) for setting, data, seed, *_ in runs]
+    # Baselines draw nothing: other seeds would be the same run, and their deviation none.
+    kept = [
+        each
+        for each, call in zip(runs, calls, strict=True)
+        if call[0] == "-m" or each[2] == args.seeds[0]
+    ]
+    run_all(kept, args.jobs)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,16 @@ def test_misspelt_jobs_are_refused_at_once(script: Script, monkeypatch: pytest.M
             run.main()
 
 
+def test_baselines_have_one_seed(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = script("run.py")
+    started: list[tuple[str, int]] = []
+    monkeypatch.setattr(run, "run", lambda setting, data, seed, *_: started.append((setting, seed)))
+    specs = ["emoji/supervised", "emoji/lightea", "--seeds", "3", "4"]
+    monkeypatch.setattr("sys.argv", ["run.py", *specs])
+    run.main()
+    assert started == [("supervised", 3), ("lightea", 3), ("supervised", 4)]
+
+
 def test_a_study_has_settings_of_its_own(script: Script) -> None:
     run = script("run.py")
     study = run.HERE / "calibration"
