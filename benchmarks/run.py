@@ -39,6 +39,7 @@ from pyg_mmea.cli.train import load_run
 from pyg_mmea.metrics import pseudo_label_precision
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.io import atomic_write
 from pyg_mmea.utils.pairs import judge
 
 PRECISIONS = (0.9, 0.95, 0.99)
@@ -172,7 +173,8 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
         "machine": platform.machine(),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    with atomic_write(target) as file:  # half a result would count as done
+        file.write(json.dumps(result, indent=1) + "\n")
 
 
 def run_all(runs: Sequence[tuple[Any, ...]], num_jobs: int) -> None:
