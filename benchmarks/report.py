@@ -7,7 +7,7 @@ from pathlib import Path
 
 import protocol
 import yaml
-from tables import DATA, Results, load, panels, spread
+from tables import DATA, Results, commits, load, panels, spread
 
 HERE = Path(__file__).parent
 INTRO = """\
@@ -193,13 +193,16 @@ def fill(path: Path, text: str) -> None:
 def sections(results: Results, papers: dict[str, dict]) -> list[str]:
     """What each data set gives, in one table of all settings."""
     lines = []
-    for data, title in {**DATA, **{f"{data}+names": DATA[data] for data in DATA}}.items():
+    tracks = [*DATA, *(f"{data}+names" for data in DATA)]
+    others = sorted({data for of in results.values() for data in of} - {*tracks})
+    for data in [*tracks, *others]:
         runs_of = {setting: of[data] for setting, of in results.items() if of.get(data)}
         if not runs_of:
             continue
         published = {setting: row[data] for setting, row in papers.items() if data in row}
-        track = ", with names" if "+" in data else ""
-        lines += [f"## {title}{track}", "", *table(runs_of, published), ""]
+        name, _, condition = data.partition("+")
+        title = ", with ".join(filter(None, [DATA.get(name, name), condition]))
+        lines += [f"## {title}", "", *table(runs_of, published), ""]
     return lines
 
 
@@ -209,10 +212,9 @@ def main() -> None:
     results = {name: found[name] for name in dict.fromkeys(order) if name in found}
     papers = yaml.safe_load((HERE / "papers.yaml").read_text(encoding="utf-8"))
     every = [run for runs_of in results.values() for runs in runs_of.values() for run in runs]
-    commits = ", ".join(sorted({str(run["git"])[:10] for run in every}))
     threads = " or ".join(sorted({str(run["environment"]["threads"]) for run in every}))
     machine = every[0]["environment"]["machine"]
-    lines = [INTRO.format(threads=threads, machine=machine, commits=commits)]
+    lines = [INTRO.format(threads=threads, machine=machine, commits=commits(every))]
     lines += sections(results, papers)
     if draw_curves(results, HERE / "plots" / "curves.svg"):
         lines += ["![Hits@1 over seconds](plots/curves.svg)", "", CURVES, ""]

@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -33,10 +34,12 @@ from sklearn.metrics import brier_score_loss
 from specs import HERE, config_files, data_arguments, data_root, expand
 from torch_geometric.data import HeteroData
 
+from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.train import load_run
 from pyg_mmea.metrics import pseudo_label_precision
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.io import atomic_write
 from pyg_mmea.utils.pairs import judge
 
 PRECISIONS = (0.9, 0.95, 0.99)
@@ -54,6 +57,34 @@ def command(setting: str, data: str, seed: int, folder: Path = HERE) -> list[str
         protocol.check(name, settings)
         call += protocol.OPTIONS
     return call
+
+
+def shown(call: Sequence[str]) -> str:
+    """The call as a line for a shell in the root of the repository, without --out."""
+    root = f"{data_root()}/"
+    words = [
+        f"$PYG_MMEA_DATA/{shlex.quote(word.removeprefix(root))}"
+        if word.startswith(root)
+        else shlex.quote(word.replace(str(HERE), "benchmarks"))
+        for word in call
+    ]
+    program = ["pyg-mmea", *words[2:]] if call[0] == "-m" else ["python", *words]
+    # Where protocol.py is found.
+    path = ["PYTHONPATH=benchmarks"] if protocol.OPTIONS[1] in call else []
+    return " ".join([*path, *program])
+
+
+def begin(out: Path, baseline: bool) -> tuple[list[str], str]:
+    """Makes a folder ready: how a run that was stopped goes on, and the commit it began at."""
+    if baseline:  # has nothing to go on from
+        (out / "result.json").unlink(missing_ok=True)
+    commit = out.with_name(f"{out.name}.commit")
+    if (out / "config.yaml").exists():
+        return ["--resume"], commit.read_text(encoding="utf-8") if commit.exists() else "unknown"
+    now = str(describe_source()["git"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    commit.write_text(now, encoding="utf-8")
+    return [], now
 
 
 def found_pairs(pairs: pd.DataFrame, data: HeteroData) -> torch.Tensor:
@@ -120,20 +151,21 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
         return
     call = command(setting, data, seed, folder)
     out = work / data / setting / f"seed{seed}"
-    resume = ["--resume"] if (out / "config.yaml").exists() else []
-    shown = " ".join(call).replace("-m pyg_mmea", "pyg-mmea").replace(str(HERE), "benchmarks")
-    print(shown, flush=True)
+    baseline = call[0] != "-m"
+    resume, begun = begin(out, baseline)
+    print(shown(call), flush=True)
     paths = [str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]  # of protocol.py
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     whole = [sys.executable, *call, "--out", str(out), *resume]
     subprocess.run(whole, check=True, env=environment)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     result["setting"] = setting
+    result["git_begun"] = begun  # another commit than "git" if a run goes on with newer code
     if protocol.MARK in setting:
         result |= {"test": result["val"], "val": None, "curve": learning_curve(out)}
-    elif "baseline.py" not in call[0]:
+    elif not baseline:
         result |= measure(out)
-    result["command"] = shown.replace(data_root(), "$PYG_MMEA_DATA")
+    result["command"] = shown(call)
     result["environment"] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -141,7 +173,8 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
         "machine": platform.machine(),
     }
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    with atomic_write(target) as file:  # half a result would count as done
+        file.write(json.dumps(result, indent=1) + "\n")
 
 
 def run_all(runs: Sequence[tuple[Any, ...]], num_jobs: int) -> None:
@@ -193,9 +226,14 @@ def main() -> None:
         (f"{setting}{mark}", data, seed, work, folder, results)
         for seed, (data, setting) in product(args.seeds, dict.fromkeys(chosen))
     ]
-    for setting, data, seed, *_ in runs:
-        command(setting, data, seed, folder)
-    run_all(runs, args.jobs)
+    calls = [command(setting, data, seed, folder) for setting, data, seed, *_ in runs]
+    # Baselines draw nothing: other seeds would be the same run, and their deviation none.
+    kept = [
+        each
+        for each, call in zip(runs, calls, strict=True)
+        if call[0] == "-m" or each[2] == args.seeds[0]
+    ]
+    run_all(kept, args.jobs)
 
 
 if __name__ == "__main__":

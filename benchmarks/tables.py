@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,6 +29,13 @@ def load(folder: Path) -> Results:
                     raise SystemExit(f"{path}: {measured} of {direction} cannot be")
         results[path.parent.name][path.parent.parent.name].append(result)
     return results
+
+
+def commits(runs: Iterable[dict]) -> str:
+    """The commits that runs began and ended at, and whether files were changed."""
+    found = {str(run.get(key, run["git"])) for run in runs for key in ("git", "git_begun")}
+    short = {commit[:10] + "-dirty" * commit.endswith("-dirty") for commit in found}
+    return ", ".join(sorted(short))
 
 
 def possible(row: dict[str, float]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from tables import DATA, Results, load, panels, spread  # noqa: E402
+from tables import DATA, Results, commits, load, panels, spread  # noqa: E402
 
 INTRO = """\
 # Calibration: what each part of it is worth
@@ -204,9 +204,8 @@ def main() -> None:
         ),
         "Momentum and switch": table(results, SWEEP, list(DATA)),
     }
-    commits = ", ".join(sorted({str(run["git"])[:10] for run in every}))
     threads = " or ".join(sorted({str(run["environment"]["threads"]) for run in every}))
-    lines = [INTRO.format(commits=commits, threads=threads)]
+    lines = [INTRO.format(commits=commits(every), threads=threads)]
     for title, text in SECTIONS.items():
         lines += [f"## {title}", "", text, "", *tables[title], ""]
         if title == "Noise" and draw(results, HERE / "plots" / "noise.svg"):

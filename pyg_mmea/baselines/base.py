@@ -71,8 +71,8 @@ class Baseline(ABC):
 
         Raises:
             RuntimeError: If nothing was fitted.
-            ValueError: If the split has no link or its links were fitted, if :obj:`data` is another
-                pair, or if the method has no such matching.
+            ValueError: If the split has no link, if it is that of validation links that were
+                fitted, if :obj:`data` is another pair, or if the method has no such matching.
         """
         self._check(data)
         if split == "val" and self._keep == "train+val":

@@ -92,7 +92,7 @@ def _compare(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> No
                         "count; 'as' gives columns of both sides a common name"
                     )
                     findings.warning("column without partner", text, pair.path)
-    for name in source.numbers.keys() & target.numbers.keys():
+    for name in source.dimension.keys() & target.dimension.keys():
         units = [side.dimension[name] or "no unit" for side in sides]
         if units[0] != units[1] and source.scale[name] == target.scale[name] == "joint":
             text = (
@@ -182,13 +182,14 @@ def add_features(sides: tuple[Side, Side], wanted: Iterable[str] | None, text_en
         for side, block in zip(sides, blocks, strict=True):
             side.graph.features[NUMBER] = _normalised(block)
     if TEXT in chosen and texts:
-        for side in sides:
-            encoded_texts = [
-                encode_texts(side.texts[name], text_encoder, cache_dir=cache_folder() / "texts")[0]
-                for name in texts
-            ]
-            x = encoded_texts[0] if len(texts) == 1 else torch.cat(encoded_texts, dim=1)
-            side.graph.features[TEXT] = _normalised(x)
+        columns = []
+        for name in texts:  # of both sides together, since rarity counts over both
+            both = [text for side in sides for text in side.texts[name]]
+            columns.append(encode_texts(both, text_encoder, cache_dir=cache_folder() / "texts")[0])
+        x = columns[0] if len(texts) == 1 else torch.cat(columns, dim=1)
+        sizes = [side.graph.num_entities for side in sides]
+        for side, rows in zip(sides, x.split(sizes), strict=True):
+            side.graph.features[TEXT] = _normalised(rows)
 
 
 def _normalised(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ class Side:
         graph (GraphTables): The graph, without features.
         numbers (dict[str, ndarray]): Numbers and dates by common name :math:`(N)`, NaN where there
             is none.
-        dimension (dict[str, str]): What the numbers measure.
+        dimension (dict[str, str]): What the numbers measure, where there are any.
         scale (dict[str, str]): How the numbers are to be scaled.
         texts (dict[str, list[str]]): Texts by common name, one an entity.
         image_place (dict[int, tuple[Path, int]]): Where the picture of an entity is named.
@@ -107,12 +107,12 @@ class SideBuilder:
             parsed = parse_dates(cells.text, spec.format)
         else:
             parsed = parse_numbers(cells.text, spec.unit, spec.decimal)
-        known = self.dimension.setdefault(spec.name, parsed.dimension)
-        if known != parsed.dimension and cells.text:
-            text = (
-                f"'{spec.name}' is {parsed.dimension or 'without a unit'} here and {known} before"
-            )
-            self.findings.error("unit", text, cells.path)
+        if not np.isnan(parsed.value).all():  # a column without a number measures nothing
+            known = self.dimension.setdefault(spec.name, parsed.dimension)
+            if known != parsed.dimension:
+                here, before = (each or "without a unit" for each in (parsed.dimension, known))
+                text = f"'{spec.name}' is {here} here and {before} before"
+                self.findings.error("unit", text, cells.path)
         kind = f"no {spec.role}"
         places = ((cells.line[i], f"{spec.name}: {text}") for i, text in parsed.problem.items())
         self.findings.warnings(kind, cells.path, places)
@@ -179,7 +179,7 @@ class SideBuilder:
         out.num_rows = self.num_rows or size
         for spec, entity, value in self.numbers:
             column = out.numbers.setdefault(spec.name, np.full(size, np.nan))
-            free = np.isnan(column[entity])  # the first value of an entity counts
+            free = np.isnan(column[entity]) & ~np.isnan(value)  # the first number counts
             column[entity[free][::-1]] = value[free][::-1]
             out.scale[spec.name] = spec.scale
         for name, entity, texts in self.texts:

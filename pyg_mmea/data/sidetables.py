@@ -7,7 +7,14 @@ import numpy as np
 
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.layout import IMAGE_SUFFIXES, FolderPair
-from pyg_mmea.data.pairspec import ATTRIBUTE_ROLES, ColumnSpec, PairFile, SideSpec, TableSpec
+from pyg_mmea.data.pairspec import (
+    ATTRIBUTE_ROLES,
+    ColumnSpec,
+    PairFile,
+    SideSpec,
+    TableSpec,
+    ValueSpec,
+)
 from pyg_mmea.data.rdf import read_rdf
 from pyg_mmea.data.sidebuilder import Cells, Side, SideBuilder
 from pyg_mmea.data.tablefile import TableFile, read_table
@@ -221,10 +228,25 @@ def image_files(pair: PairFile) -> Iterator[Path]:
             column = table.having("image")
             if column is None:
                 continue
-            path = pair.find(table.file)
-            found = read_table(path, Findings(), table.delimiter or None, table.encoding)
-            start = table.columns[column].folder
-            base = pair.find(start) if start else path.parent
-            for text in found.columns.get(column, []) if found is not None else []:
-                if text.strip():
-                    yield base / text.strip()
+            texts = _cells(pair, table, column)[0]
+            yield from _pictures(pair, table, table.columns[column], texts)
+        for name, spec in side.columns.items():
+            for values in side.attributes if spec.role == "image" else []:
+                rows = zip(*_cells(pair, values, values.attribute, values.value), strict=True)
+                texts = [text for attribute, text in rows if attribute.strip() == name]
+                yield from _pictures(pair, values, spec, texts)
+
+
+def _cells(pair: PairFile, spec: TableSpec | ValueSpec, *names: str) -> list[list[str]]:
+    """Columns of a table, empty if one is missing."""
+    table = read_table(pair.find(spec.file), Findings(), spec.delimiter or None, spec.encoding)
+    if table is None or not set(names) <= table.columns.keys():
+        return [[] for _ in names]
+    return [table.columns[name] for name in names]
+
+
+def _pictures(
+    pair: PairFile, table: TableSpec | ValueSpec, spec: ColumnSpec, texts: list[str]
+) -> Iterator[Path]:
+    base = pair.find(spec.folder) if spec.folder else pair.find(table.file).parent
+    yield from (base / text.strip() for text in texts if text.strip())

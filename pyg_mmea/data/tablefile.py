@@ -185,6 +185,8 @@ def _read_parquet(path: Path, findings: Findings) -> TableFile | None:
     except (OSError, ValueError) as error:
         findings.error("no Parquet", f"is no Parquet table ({error})", path)
         return None
+    if any(name is not None for name in frame.index.names):  # pandas keeps an index of ids apart
+        frame = frame.reset_index()
     return TableFile(path, frame_columns(frame), None)
 
 

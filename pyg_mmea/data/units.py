@@ -1,16 +1,25 @@
 """Units that numbers in tables carry, each as a factor of the base unit of its dimension."""
 
+import unicodedata
+
 _KILO = {"n": 1e-9, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+def _composed(unit: str) -> str:
+    """The form that cells are read in, where a square or an inch is the same however written."""
+    return unicodedata.normalize("NFKC", unit)
+
+
 # Dimension to units and their size. Lower case; what case tells apart is in _CASED.
 _TABLE: dict[str, dict[str, float]] = {
     "mass": {
-        **{"mg": 1e-3, "g": 1.0, "gr": 1.0, "kg": 1e3, "kgs": 1e3, "t": 1e6, "tons": 1e6},
+        **{"mg": 1e-3, "g": 1.0, "gr": 1.0, "kg": 1e3, "kgs": 1e3, "t": 1e6, "ton": 1e6},
         **{"oz": 28.349523125, "ounce": 28.349523125, "lb": 453.59237, "lbs": 453.59237},
         **{"gram": 1.0, "gramm": 1.0, "gramme": 1.0, "pound": 453.59237, "kilo": 1e3},
-        **{"kilogram": 1e3, "克": 1.0, "公斤": 1e3, "千克": 1e3, "斤": 500.0},
+        **{"kilogram": 1e3, "tonne": 1e6, "克": 1.0, "公斤": 1e3, "千克": 1e3, "斤": 500.0},
     },
     "length": {
-        **{"nm": 1e-9, "µm": 1e-6, "μm": 1e-6, "mm": 1e-3, "cm": 1e-2, "dm": 0.1, "m": 1.0},
+        **{"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "dm": 0.1, "m": 1.0},
         **{"km": 1e3, "in": 0.0254, "inch": 0.0254, "inche": 0.0254, '"': 0.0254, "″": 0.0254},
         **{"zoll": 0.0254, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048, "′": 0.3048},
         **{"yd": 0.9144, "yard": 0.9144, "mi": 1609.344, "mile": 1609.344},
@@ -19,13 +28,12 @@ _TABLE: dict[str, dict[str, float]] = {
         **{"毫米": 1e-3, "厘米": 1e-2, "米": 1.0, "英寸": 0.0254, "公里": 1e3},
     },
     "area": {
-        **{"mm²": 1e-6, "cm²": 1e-4, "m²": 1.0, "km²": 1e6, "mm2": 1e-6, "cm2": 1e-4},
-        **{"m2": 1.0, "sqm": 1.0, "qm": 1.0, "km2": 1e6, "ha": 1e4, "hectare": 1e4},
-        **{"acre": 4046.8564224, "sqft": 0.09290304, "ft²": 0.09290304, "ft2": 0.09290304},
+        **{"mm²": 1e-6, "cm²": 1e-4, "m²": 1.0, "km²": 1e6, "ha": 1e4, "hectare": 1e4},
+        **{"sqm": 1.0, "qm": 1.0, "acre": 4046.8564224, "sqft": 0.09290304, "ft²": 0.09290304},
     },
     "volume": {
         **{"ml": 1e-3, "cl": 1e-2, "dl": 0.1, "l": 1.0, "ltr": 1.0, "liter": 1.0, "litre": 1.0},
-        **{"cm³": 1e-3, "ccm": 1e-3, "cm3": 1e-3, "m³": 1e3, "m3": 1e3, "gal": 3.785411784},
+        **{"cm³": 1e-3, "ccm": 1e-3, "m³": 1e3, "gal": 3.785411784},
         **{"gallon": 3.785411784, "floz": 0.0295735295625, "毫升": 1e-3, "升": 1.0},
         "milliliter": 1e-3,
     },
@@ -59,7 +67,7 @@ _TABLE: dict[str, dict[str, float]] = {
     "count": {"pc": 1.0, "pcs": 1.0, "piece": 1.0, "stk": 1.0, "stück": 1.0, "个": 1.0, "件": 1.0},
 }
 _CASED = {  # megawatt and milliwatt
-    f"{prefix}{unit}": (dimension, factor)
+    _composed(f"{prefix}{unit}"): (dimension, factor)
     for unit, dimension in (
         *(("W", "power"), ("V", "voltage"), ("A", "current"), ("Hz", "frequency")),
         *(("Wh", "energy"), ("Ah", "charge"), ("Pa", "pressure"), ("J", "heat"), ("Ω", "ohm")),
@@ -73,7 +81,11 @@ _CURRENCIES = {
     **{"jpy": "jpy", "円": "jpy", "chf": "chf", "₹": "inr", "inr": "inr", "₩": "krw"},
     **{"krw": "krw", "sek": "sek", "nok": "nok", "dkk": "dkk", "pln": "pln", "zł": "pln"},
 }
-_PLAIN = {unit: (dim, factor) for dim, units in _TABLE.items() for unit, factor in units.items()}
+_PLAIN = {
+    _composed(unit): (dimension, factor)
+    for dimension, units in _TABLE.items()
+    for unit, factor in units.items()
+}
 
 
 def find_unit(text: str) -> tuple[str, float] | None:
@@ -83,7 +95,7 @@ def find_unit(text: str) -> tuple[str, float] | None:
     and a plural "s" at the end are passed over. A currency is a dimension of its own. :obj:`None`
     if the unit is unknown.
     """
-    text = text.strip().rstrip(".")
+    text = _composed(text).strip().rstrip(".")
     if text in _CASED:
         return _CASED[text]
     low = text.lower().replace(" ", "")

@@ -34,7 +34,7 @@ Transform: TypeAlias = BaseTransform | Callable[[HeteroData], HeteroData]
 # Keys of a list of texts in the processed form.
 _LETTERS, _LENGTH = "utf-8", "length"
 # Goes up when the processed form changes.
-_FORMAT = 4
+_FORMAT = 5
 
 
 def data_folder() -> Path:

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,6 +62,16 @@ def test_misspelt_jobs_are_refused_at_once(script: Script, monkeypatch: pytest.M
             run.main()
 
 
+def test_baselines_have_one_seed(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = script("run.py")
+    started: list[tuple[str, int]] = []
+    monkeypatch.setattr(run, "run", lambda setting, data, seed, *_: started.append((setting, seed)))
+    specs = ["emoji/supervised", "emoji/lightea", "--seeds", "3", "4"]
+    monkeypatch.setattr("sys.argv", ["run.py", *specs])
+    run.main()
+    assert started == [("supervised", 3), ("lightea", 3), ("supervised", 4)]
+
+
 def test_a_study_has_settings_of_its_own(script: Script) -> None:
     run = script("run.py")
     study = run.HERE / "calibration"
@@ -100,6 +111,7 @@ def test_a_run_is_kept_and_skipped_next_time(
 ) -> None:
     run = script("run.py")
     started = Recorder()
+    monkeypatch.setattr(run, "describe_source", lambda: {"git": None})
     monkeypatch.setattr(run.subprocess, "run", started)
     monkeypatch.setattr(run, "measure", lambda folder: {"test_sinkhorn": MEASURED})
     monkeypatch.setenv("PYG_MMEA_DATA", str(tmp_path / "data"))
@@ -111,6 +123,62 @@ def test_a_run_is_kept_and_skipped_next_time(
     assert kept["test_sinkhorn"] == MEASURED
     assert kept["command"].startswith("pyg-mmea train --config benchmarks/configs/supervised.yaml")
     assert str(tmp_path) not in kept["command"]
+
+
+def test_commands_run_in_a_shell(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = script("run.py")
+    monkeypatch.setenv("PYG_MMEA_DATA", "data")
+    named = run.shown(run.command("names_lightea", "zh_en+names", 0))
+    assert named.startswith("python benchmarks/baseline.py --config benchmarks/configs/names_l")
+    assert shlex.split(named)[1:] == [
+        word.replace(str(run.HERE), "benchmarks")
+        for word in run.command("names_lightea", "zh_en+names", 0)
+    ]
+    assert " --data.root $PYG_MMEA_DATA/emoji/" in run.shown(run.command("eva", "emoji", 0))
+    marked = run.shown(run.command(f"eva{run.protocol.MARK}", "emoji", 0))
+    assert marked.startswith("PYTHONPATH=benchmarks pyg-mmea train ")
+
+
+def test_a_run_that_goes_on_is_that_of_two_commits(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = script("run.py")
+    out = tmp_path / "emoji" / "supervised" / "seed0"
+    for commit in ("first", "second"):
+        monkeypatch.setattr(run, "describe_source", lambda commit=commit: {"git": commit})
+        assert run.begin(out, baseline=False) == ([], commit)
+    out.mkdir()
+    (out / "config.yaml").touch()
+    monkeypatch.setattr(run, "describe_source", lambda: {"git": "third"})
+    assert run.begin(out, baseline=False) == (["--resume"], "second")
+    out.with_name("seed0.commit").unlink()
+    assert run.begin(out, baseline=False) == (["--resume"], "unknown")
+
+    commits = script("tables.py").commits
+    began = "0123456789abcdef-dirty"
+    assert commits([{"git": "abcdef0123456789", "git_begun": began}]) == (
+        "0123456789-dirty, abcdef0123"
+    )
+    assert commits([{"git": began}]) == "0123456789-dirty"
+
+
+def test_a_baseline_whose_result_was_lost_runs_again(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = script("run.py")
+    out = tmp_path / "work" / "emoji" / "paris" / "seed0"
+    out.mkdir(parents=True)
+    (out / "result.json").write_text("{}")  # which baseline.py does not overwrite
+
+    def start(call: list[str], **kwargs: Any) -> None:
+        assert not (out / "result.json").exists()
+        Recorder()(call, **kwargs)
+
+    monkeypatch.setattr(run, "describe_source", lambda: {"git": None})
+    monkeypatch.setattr(run.subprocess, "run", start)
+    run.run("paris", "emoji", 0, tmp_path / "work", run.HERE, tmp_path / "results")
+    kept = json.loads((tmp_path / "results/emoji/paris/seed0.json").read_text())
+    assert kept["test"] == MEASURED
 
 
 def test_several_jobs_at_a_time(script: Script, tmp_path: Path) -> None:
@@ -139,6 +207,7 @@ def test_protocol_of_papers(
     assert not changed.test_mask.any()
 
     started = Recorder({"seed": 0, "val": MEASURED, "test": None})
+    monkeypatch.setattr(run, "describe_source", lambda: {"git": None})
     monkeypatch.setattr(run.subprocess, "run", started)
     monkeypatch.setattr(run, "measure", lambda folder: pytest.fail("there are no test links"))
     monkeypatch.setattr(run, "learning_curve", lambda folder: {})
@@ -186,6 +255,7 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
         ("supervised", "emoji", trained),
         ("supervised", "zh_en+names", {}),
         ("names_lightea", "zh_en+names", {}),
+        ("supervised", "zh_en_images", {}),
     ):
         for seed in (0, 1):
             path = tmp_path / "results" / data / name / f"seed{seed}.json"
@@ -205,6 +275,7 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
         "| `supervised` | 0.500 ± 0.000 | 1.000 ± 0.000 | 0.600 ± 0.000 | 0.510 ± 0.000 |" in page
     )
     assert "## DBP15K zh_en, with names\n" in page
+    assert "## zh_en_images\n" in page
     row = next(line for line in page.splitlines() if line.startswith("| `names_lightea`"))
     assert row.endswith("| 0, 1 | 0.952 |")
     assert "What it is." in page

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pyg_mmea.data import check_pair
@@ -87,6 +88,50 @@ def test_features_of_columns_with_partners(table_folder: Path) -> None:
     x_s, x_t = source.features["number"][0], target.features["number"][0]
     assert (x_s[:2] @ x_t[:2].T).argmax(dim=1).tolist() == [0, 1]
     assert x_s.size(1) == 64  # weight and date; size and note have no partner
+
+
+def test_texts_of_both_sides_are_encoded_together(table_folder: Path) -> None:
+    sides = _read(table_folder).sides
+    for side, third in zip(sides, ("zebra", "aardvark"), strict=True):
+        blank = [""] * (side.graph.num_entities - 3)
+        side.texts = {"text": ["a grey goose", "some rare tapir", third, *blank]}
+    add_features(sides, ["text"], "tfidf")
+    x_s, x_t = (side.graph.features["text"][0][:2] for side in sides)
+    assert torch.allclose(x_s @ x_t.t(), torch.eye(2), atol=0.2)
+
+
+def test_the_first_number_of_an_entity_counts(tmp_path: Path) -> None:
+    (tmp_path / "values.csv").write_text(
+        "e,a,v\nx,weight,unknown\nx,weight,5 kg\nx,weight,6 kg\ny,weight,7 kg\n"
+    )
+    side = "{attributes: [{file: values.csv, entity: e, attribute: a, value: v}], columns: "
+    side += "{weight: number}}"
+    (tmp_path / "pair.yaml").write_text(f"source: {side}\ntarget: {side}\nlinks: {{}}\n")
+    _, content = check_pair(tmp_path / "pair.yaml")
+    assert content is not None
+    assert content.sides[0].numbers["weight"].tolist() == [5000, 7000]
+
+
+@pytest.mark.parametrize("cell", ["", "unknown"])
+def test_a_column_without_a_number_has_no_unit_to_clash(tmp_path: Path, cell: str) -> None:
+    columns = "columns: {id: id, weight: number}"
+    for name, row in (("none", f"1,{cell}"), ("some", "2,3 kg"), ("bare", "3,3")):
+        (tmp_path / f"{name}.csv").write_text(f"id,weight\n{row}\n")
+
+    def unit_errors(source: list[str], target: list[str]) -> list[str]:
+        sides = []
+        for names in (source, target):
+            tables = [f"{{file: {name}.csv, {columns}}}" for name in names]
+            sides.append(f"{{tables: [{', '.join(tables)}]}}")
+        text = f"source: {sides[0]}\ntarget: {sides[1]}\nlinks: {{}}\n"
+        (tmp_path / "pair.yaml").write_text(text)
+        rules = check_pair(tmp_path / "pair.yaml")[0].rules
+        return [str(each) for each in rules["unit"].examples] if "unit" in rules else []
+
+    assert unit_errors(["none", "some"], ["some"]) == []
+    assert unit_errors(["none"], ["some"]) == []
+    (error,) = unit_errors(["bare", "some"], ["none"])
+    assert error.endswith("'weight' is mass here and without a unit before")
 
 
 def test_only_wanted_features(table_folder: Path) -> None:

@@ -111,6 +111,13 @@ def test_parquet(tmp_path: Path) -> None:
     assert table.columns == {"id": ["1", "", "2.5"], "tags": ["a|b", "", "c"]}
     assert table.place(2) == 3
 
+    frame = pd.DataFrame({"id": ["x", "y"], "n": [1, 2]})
+    for indexed in (frame.set_index("id"), frame.set_index(["id", "n"])):
+        indexed.to_parquet(path)
+        table = read_table(path, Findings(strict=True))
+        assert table is not None
+        assert table.columns == {"id": ["x", "y"], "n": ["1", "2"]}
+
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     for name, rule in (("a.xlsx", "file type"), ("none.csv", "file missing")):

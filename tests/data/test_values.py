@@ -41,6 +41,25 @@ def test_parse_number(text: str, decimal: str, expected: tuple[float, str] | Non
     assert parse_number(text, decimal) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "dimension"),
+    [
+        ("10″", 0.254, "length"),
+        ("5 µA", 5e-6, "current"),  # micro sign
+        ("5 μA", 5e-6, "current"),  # Greek letter
+        ("5 µm", 5e-6, "length"),
+        ("2 m²", 2.0, "area"),
+        ("3 cm³", 3e-3, "volume"),
+        ("2 kΩ", 2000.0, "ohm"),
+    ],
+)
+def test_signs_of_units(text: str, value: float, dimension: str) -> None:
+    numbers = parse_numbers([text])
+    assert numbers.problem == {}
+    assert numbers.value[0] == pytest.approx(value)
+    assert numbers.dimension == dimension
+
+
 def test_long_texts_are_no_numbers() -> None:
     assert parse_number("word " * 100_000) is None
     assert parse_number("1" + " " * 100 + "kg") is None

@@ -102,6 +102,19 @@ def test_an_edit_is_read_anew_and_a_touch_is_not(table_folder: Path) -> None:
     assert TablePair(str(path)).processed_paths[0] != third
 
 
+def test_an_edited_picture_of_a_table_of_values_is_read_anew(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / "x.png")
+    (tmp_path / "values.csv").write_text("e,a,v\nx,photo,x.png\nx,size,4\n")
+    side = "{attributes: [{file: values.csv, entity: e, attribute: a, value: v}], columns: "
+    side += "{photo: {role: image, folder: photos}}}"
+    path = tmp_path / "pair.yaml"
+    path.write_text(f"source: {side}\ntarget: {side}\nlinks: {{}}\n")
+    first = TablePair(str(path)).processed_paths[0]
+    Image.new("RGB", (16, 16), "blue").save(tmp_path / "photos" / "x.png")
+    assert TablePair(str(path)).processed_paths[0] != first
+
+
 def test_a_path_from_another_folder_finds_the_copy(
     table_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
