@@ -60,7 +60,7 @@ COLUMNS = [
 ]
 
 
-def table(runs_of: dict[str, list[dict]], published: dict[str, float]) -> list[str]:
+def table(runs_of: dict[str, list[dict]], published: dict[str, str]) -> list[str]:
     """A row a setting, of one data set."""
     columns = [*COLUMNS, "published Hits@1"] if published else COLUMNS
     lines = ["| " + " | ".join(columns) + " |", "| --- |" + " --- |" * (len(columns) - 1)]
@@ -83,7 +83,7 @@ def table(runs_of: dict[str, list[dict]], published: dict[str, float]) -> list[s
             ", ".join(str(run["seed"]) for run in runs),
         ]
         if published:
-            cells.append(f"{published[setting]:.3f}" if setting in published else "")
+            cells.append(published.get(setting, ""))
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

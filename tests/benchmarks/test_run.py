@@ -265,7 +265,9 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
     configs.mkdir()
     for name in ("supervised", "names_lightea"):
         (configs / f"{name}.yaml").write_text("# What it is.\nseed: 0\n")
-    (tmp_path / "papers.yaml").write_text("names_lightea: {paper: x, zh_en+names: 0.952}\n")
+    (tmp_path / "papers.yaml").write_text(
+        'names_lightea: {paper: x, zh_en+names: "0.952 (Sinkhorn)"}\n'
+    )
     monkeypatch.setattr(report, "HERE", tmp_path)
     monkeypatch.setattr(report, "fill", lambda path, text: None)
     report.main()
@@ -277,7 +279,7 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
     assert "## DBP15K zh_en, with names\n" in page
     assert "## zh_en_images\n" in page
     row = next(line for line in page.splitlines() if line.startswith("| `names_lightea`"))
-    assert row.endswith("| 0, 1 | 0.952 |")
+    assert row.endswith("| 0.952 (Sinkhorn) |")
     assert "What it is." in page
     assert "plots/curves.svg" in page
     assert (tmp_path / "plots" / "curves.svg").exists()
