@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyg_mmea.errors import DataError
+from pyg_mmea.utils.io import open_ordinary
 
 _TAB, _NEWLINE = ord("\t"), ord("\n")
 # More digits could overflow a 64-bit integer.
@@ -22,7 +23,8 @@ def read_bytes(path: Path) -> bytes:
         DataError: If the file is missing or is not UTF-8.
     """
     try:
-        content = path.read_bytes()
+        with open_ordinary(path) as file:
+            content = file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError("file is missing", path) from error
     except OSError as error:

@@ -8,6 +8,8 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from pyg_mmea.data.pickle_scan import scan_pickle
+
 # What a malformed pickle can raise; nothing in it is executed.
 _PICKLE_ERRORS = (
     pickle.UnpicklingError,
@@ -134,9 +136,13 @@ def load_pickle(file: IO[bytes]) -> Any:
     Texts of Python 2 come as bytes, arrays as stand-ins with the attribute :obj:`array`.
 
     Raises:
-        pickle.UnpicklingError: If the file holds anything else or is damaged.
+        pickle.UnpicklingError: If the file holds anything else, is damaged, or would take time or
+            memory out of all proportion to its size.
     """
     try:
+        start = file.tell()
+        scan_pickle(file)
+        file.seek(start)
         return _Unpickler(file, encoding="bytes").load()
     except _PICKLE_ERRORS as error:
         text = str(error) or type(error).__name__
