@@ -2,7 +2,6 @@
 
 from os import PathLike, fspath
 
-
 _LONGEST = 600  # characters of a rule, which may quote a cell of any size
 
 
@@ -19,7 +18,9 @@ class DataError(ValueError):
         self, rule: str, path: str | PathLike[str] | None = None, line: int | None = None
     ) -> None:
         text = " ".join(rule.split())
-        self.rule = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+        # What is quoted is shortened, the words behind it are not.
+        head, tail = text[: _LONGEST // 2], text[-_LONGEST // 2 :]
+        self.rule = text if len(text) <= _LONGEST else f"{head}…{tail}"
         self.path = None if path is None else fspath(path)
         self.line = line
         super().__init__(str(self))

@@ -123,7 +123,7 @@ class Ledger:
                 entry = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"holds what is no JSON ({error})", self.path) from error
-            if not isinstance(entry, dict) or not {"run", "decision"} <= entry.keys():
+            if not isinstance(entry, dict) or "run" not in entry:
                 raise DataError("holds what is no entry of a ledger", self.path)
             entries.append(entry)
         return entries

@@ -46,7 +46,7 @@ def scan_pickle(file: IO[bytes]) -> None:
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
         name = opcode.name
         if name in _PUT:
-            place = len(memo) if name == "MEMOIZE" else argument
+            place = len(memo) if name == "MEMOIZE" else int(argument or 0)
             if place > count:
                 raise pickle.UnpicklingError("its table of objects has gaps")
             memo[place] = _top(stack)

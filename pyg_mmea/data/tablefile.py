@@ -23,7 +23,7 @@ LIST_SEPARATOR = "|"
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18
 # Cells of a Parquet file; a column that says the same in each row takes next to nothing.
-_CELLS_PER_BYTE, _FREE_CELLS = 1000, 10_000_000
+_CELLS_PER_BYTE, _FREE_CELLS = 100, 10_000_000
 _MAX_LETTERS = 2**31 - 1  # in a cell; some hold whole pages
 
 

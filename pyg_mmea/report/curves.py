@@ -25,7 +25,7 @@ def read_metrics(folder: Path) -> pd.DataFrame | None:
         return None
     try:
         table = pd.read_csv(path)
-        table = table.astype({"epoch": int, "phase": str, "loss": float})
+        table = table.astype({"epoch": int, "phase": str})
     except (ValueError, LookupError) as error:
         raise DataError(f"is no table of metrics ({error})", path) from error
     if table.empty:

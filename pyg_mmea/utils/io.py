@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -21,7 +22,7 @@ class NotOrdinaryError(OSError):
     """A pipe, a device or a socket stands where a file is expected."""
 
 
-def open_ordinary(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_ordinary(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Opens a file to read bytes. Devices have no end, and pipes wait for somebody to write, so
     that anything but an ordinary file is refused.
 
@@ -32,7 +33,7 @@ def open_ordinary(path: str | os.PathLike[str]) -> IO[bytes]:
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
-        return os.fdopen(handle, "rb")
+        return open(handle, "rb")
     os.close(handle)
     name = os.fspath(path)
     if stat.S_ISDIR(mode):
