@@ -88,6 +88,11 @@ def _encode(text: str, encoding: str = "latin-1") -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """What old protocols write for :obj:`b""`."""
+    return b""
+
+
 class _Callable:
     """A function that a pickle can call and not change."""
 
@@ -108,6 +113,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     # Only ever an argument of _reconstruct, which does not look at it.
     ("numpy", "ndarray"): _reconstruct,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 for _core in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _reconstruct

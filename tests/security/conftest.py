@@ -4,8 +4,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pyg_mmea.cli import main
+
+# Few examples, always the same; the long profile is for those who look for more.
+settings.register_profile(
+    "short",
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile(
+    "long", settings.get_profile("short"), max_examples=5_000, derandomize=False
+)
+settings.load_profile("short")
 
 _STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen")
 _CALLS = ("socket.connect", "socket.getaddrinfo", "urllib.Request")

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from pyg_mmea.data import encode_images
+from pyg_mmea.data import encode_images, from_tables
+from pyg_mmea.data.rdf import read_rdf
+from pyg_mmea.errors import DataError
 
 Build = Callable[[Path], Any]
 
@@ -435,6 +438,36 @@ def test_pictures_are_masked_and_counted(pair: Path, caplog: pytest.LogCaptureFi
     assert mask.tolist() == [False] * 6 + [True]
     assert not x[:6].any()
     assert "6 of 7 pictures could not be used" in caplog.text
+
+
+def test_pictures_of_others_are_inside(pair: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A table and an RDF file name pictures beside them; a data frame was made by the caller."""
+    _make_pictures(pair)
+    outside = str(pair.parent / "outside.png")
+    Image.new("RGB", (8, 8)).save(outside)
+    (pair / "a.csv").write_text(f"id,image\n1,{outside}\n2,good.png\n")
+    frames = {"target": pair / "b.csv", "links": pair / "links.csv", "features": "auto"}
+    with pytest.raises(DataError, match=r"a\.csv:2: picture '.*' is outside of the folder"):
+        from_tables(pair / "a.csv", **frames)
+    frame = pd.DataFrame({"id": ["1", "2", "3"], "image": [outside, "", ""]})
+    assert from_tables(frame, **frames)["source"].image_mask.tolist() == [True, False, False]
+
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    lines = [
+        f'<a:{i}> <a:photo> "{path}" .' for i, path in enumerate([outside, "../x", "good.png"])
+    ]
+    (pair / "a.nt").write_text("\n".join(lines))
+    graph = read_rdf(pair / "a.nt", "source", "a:photo")
+    assert graph.image_path == [None, None, str(pair / "good.png")]
+    assert "left out 2 pictures outside of its folder" in caplog.text
+
+
+def test_literals_are_not_spelled_out(tmp_path: Path) -> None:
+    rdflib = pytest.importorskip("rdflib", reason="needs the extra rdf")
+    number = '"1e99999999"^^<http://www.w3.org/2001/XMLSchema#decimal>'
+    (tmp_path / "a.nt").write_text(f"<a:x> <a:y> {number} .")
+    assert read_rdf(tmp_path / "a.nt", "source", None).attribute_value == ["1e99999999"]
+    assert rdflib.NORMALIZE_LITERALS  # for all others, as it was
 
 
 NUMBERS = ["nan", "inf", "-inf", "1e999", "9" * 5000, "=1+1", "1;2", "\u202e1"]

@@ -1,6 +1,6 @@
 """Readers on made-up input: they read it or raise a :class:`DataError`, and do nothing else.
 
-``--hypothesis-profile=long`` tries many times as much.
+``pytest tests/security --hypothesis-profile=long`` tries many times as much.
 """
 
 import csv
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pyg_mmea.data import load_features, read_folder
@@ -28,19 +28,6 @@ from pyg_mmea.data.values import parse_dates, parse_numbers
 from pyg_mmea.errors import DataError
 from pyg_mmea.printable import printable
 from pyg_mmea.utils import write_alignment
-
-settings.register_profile(
-    "short",
-    max_examples=60,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-settings.register_profile("long", settings.get_profile("short"), max_examples=20_000)
-FUZZ = settings.get_profile("short")
-if settings.get_current_profile_name() == "long":
-    FUZZ = settings.get_profile("long")
 
 # Texts that look like what the readers want, and what breaks careless ones.
 PIECES = [b"0", b"7", b"12", b"-1", b"\t", b"\n", b"\r\n", b"\r", b",", b";", b'"', b"\x00"]
@@ -65,7 +52,6 @@ def _one_line(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("read", [read_ids, read_numbered, read_rows, read_json])
-@FUZZ
 @given(content=bytes_like_tables)
 @example(content=b"\xef\xbb\xbf\n\n")
 def test_text_files(read: Any, content: bytes, tmp_path: Path) -> None:
@@ -80,7 +66,6 @@ def test_text_files(read: Any, content: bytes, tmp_path: Path) -> None:
 FILES = ("ent_ids_1", "ent_ids_2", "rel_ids_1", "triples_1", "ill_ent_ids", "attr_triples_1")
 
 
-@FUZZ
 @given(name=st.sampled_from((*FILES, "names_1.json")), content=bytes_like_tables)
 def test_folders(name: str, content: bytes, eva_folder: Path) -> None:
     path = eva_folder / name
@@ -96,7 +81,6 @@ def test_folders(name: str, content: bytes, eva_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt"])
-@FUZZ
 @given(content=bytes_like_tables)
 def test_tables(suffix: str, content: bytes, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
@@ -114,7 +98,6 @@ def test_tables(suffix: str, content: bytes, tmp_path: Path) -> None:
         assert len(delimiter) == 1
 
 
-@FUZZ
 @given(
     rows=st.lists(st.tuples(st.text(), st.text()), max_size=5),
     line_end=st.sampled_from(["\n", "\r\n"]),
@@ -150,7 +133,6 @@ YAML += [
 ]
 
 
-@FUZZ
 @given(text=st.lists(st.one_of(st.sampled_from(YAML), st.text(max_size=2))).map("".join))
 @example(text="source: {}\ntarget: {}\n")
 @example(text="source: &a [*a]\ntarget: *a\n")
@@ -162,7 +144,6 @@ def test_pair_files(text: str, tmp_path: Path) -> None:
     assert (pair is None) == (findings.num_errors > 0)
 
 
-@FUZZ
 @given(cells=st.lists(st.one_of(st.text(), st.from_regex(r"[-+]?\d{1,40}[.,]?\d*(e\d+)? ?k?g?"))))
 def test_numbers_and_dates(cells: list[str]) -> None:
     for parsed in (parse_numbers(cells), parse_numbers(cells, decimal=","), parse_dates(cells)):
@@ -182,7 +163,6 @@ plain = st.recursive(
 )
 
 
-@FUZZ
 @given(value=plain, protocol=st.integers(0, 5))
 def test_pickles_come_back(value: Any, protocol: int) -> None:
     assert load_pickle(io.BytesIO(pickle.dumps(value, protocol))) == value
@@ -192,7 +172,6 @@ SEED = {0: np.arange(3, dtype=np.float32), "a": [1.0, 2], b"b": (3, "x"), 2**70:
 OPCODES = [opcode.code.encode("latin-1") for opcode in pickletools.opcodes]
 
 
-@FUZZ
 @given(
     protocol=st.integers(0, 5),
     changes=st.lists(st.tuples(st.integers(0, 400), st.sampled_from(OPCODES) | st.binary())),
@@ -210,7 +189,6 @@ def test_changed_pickles(
     assert misdeeds == []
 
 
-@FUZZ
 @given(codes=st.lists(st.sampled_from(OPCODES) | st.sampled_from([b"\x00", b"0\n", b"q\x00"])))
 def test_made_up_pickles(codes: list[bytes], misdeeds: list[str]) -> None:
     try:
@@ -220,7 +198,6 @@ def test_made_up_pickles(codes: list[bytes], misdeeds: list[str]) -> None:
     assert misdeeds == []
 
 
-@FUZZ
 @given(value=st.recursive(st.just(()), lambda inner: st.tuples(inner, inner), max_leaves=60))
 def test_scan_knows_the_size_of_a_tuple(value: tuple) -> None:
     """Ordinary tuples pass; the bound counts what is shared as often as it is reached."""
@@ -232,7 +209,6 @@ def test_scan_knows_the_size_of_a_tuple(value: tuple) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".npz", ".npy", ".h5"])
-@FUZZ
 @given(changes=st.lists(st.tuples(st.integers(0, 4000), st.binary(max_size=3)), min_size=1))
 def test_changed_features(
     suffix: str, changes: list[tuple[int, bytes]], misdeeds: list[str], tmp_path: Path
@@ -261,7 +237,6 @@ def test_changed_features(
     assert misdeeds == []
 
 
-@FUZZ
 @given(text=st.text(st.characters(codec=None)))
 def test_printable_has_shape(text: str) -> None:
     assert all(
@@ -270,7 +245,6 @@ def test_printable_has_shape(text: str) -> None:
     printable(text).encode("utf-8")
 
 
-@FUZZ
 @given(uris=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=4))
 def test_no_cell_of_a_csv_file_is_a_formula(uris: list[str], tmp_path: Path) -> None:
     table = pd.DataFrame(
