@@ -38,12 +38,15 @@ def inspect_image(path: Path) -> ImageProblem | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
             text = f"{image.width} x {image.height} pixels are too many"
             return ImageProblem("too large", text)
         frames, mode = getattr(image, "n_frames", 1), image.mode
         read_image(content)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return ImageProblem("too large", "has too many pixels")
     except Exception as error:  # Pillow's readers raise nearly anything on broken files
         return ImageProblem("unreadable", f"is no picture that can be read ({error})")
     if frames > 1:
