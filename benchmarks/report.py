@@ -161,21 +161,22 @@ def draw_reliability(runs_of: dict[str, list[dict]], path: Path) -> bool:
 def summary(results: Results) -> str:
     """Hits@1 of the main settings, a row a data set."""
     lines = [
-        "| Hits@1 | seeds alone | with calibration | pseudo-labels (precision) |",
-        "| --- | --- | --- | --- |",
+        "| Hits@1 | seeds alone | with calibration | and Sinkhorn | pseudo-labels (precision) |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for data, title in DATA.items():
-        cells = [title]
-        for setting in ("supervised", "calibrated"):
-            runs = results.get(setting, {}).get(data, [])
-            hits = [run["test"]["mean"]["hits@1"] for run in runs]
-            cells.append(spread(hits) if hits else "not run")
-        runs = results.get("calibrated", {}).get(data, [])
+        alone, runs = (results.get(name, {}).get(data, []) for name in ("supervised", "calibrated"))
+        if not alone and not runs:
+            continue
+        matched = [run["test_sinkhorn"] for run in runs if "test_sinkhorn" in run]
+        hits = [
+            spread([each["mean"]["hits@1"] for each in part]) if part else "not run"
+            for part in ([r["test"] for r in alone], [r["test"] for r in runs], matched)
+        ]
         known = [r["pseudo_label_precision"] for r in runs if r["pseudo_label_precision"]]
         labels = spread([run["num_pseudo_labels"] for run in runs], 0) if runs else ""
-        cells.append(f"{labels} ({spread(known)})" if known else labels)
-        if any(results.get(setting, {}).get(data) for setting in ("supervised", "calibrated")):
-            lines.append("| " + " | ".join(cells) + " |")
+        cells = [title, *hits, f"{labels} ({spread(known)})" if known else labels]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

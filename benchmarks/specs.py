@@ -63,7 +63,7 @@ CONDITIONS = {
     },
     "no_seeds": [_TRANSFORM, "PivotAnchors", f"{_TRANSFORM}.modality", "image"],
     # A track of its own: translated names give the answer away.
-    "names": ["--data.features", "[relation, attribute, image, name]"],
+    "names": ["--data.features", "[relation, name]", "--data.text_encoder", "tfidf"],
 }
 
 

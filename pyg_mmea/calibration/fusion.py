@@ -77,12 +77,13 @@ def fit_view_weights(
         ],
         dim=-1,
     )  # [2 C, 1 + negatives, M], the counterpart first
-    theta = torch.zeros_like(scores[0, 0], requires_grad=True)
+    # In double precision: the line search tries steps that single precision cannot hold.
+    theta = torch.zeros_like(scores[0, 0], dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([theta], max_iter=num_iters, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        logit = scores @ (theta.exp() * (_SCALE / len(names)))
+        logit = scores @ (theta.exp() * (_SCALE / len(names))).to(scores.dtype)
         loss = (logit.logsumexp(dim=1) - logit[:, 0]).mean()
         # Links that are told apart perfectly would drive the scale without end.
         loss = loss + penalty * (theta - theta.mean()).square().sum()

@@ -41,19 +41,20 @@ _CLASSES = {
 }
 
 
-_PROG = "pyg-mmea train"
-
-
 class _Parser(ArgumentParser):
     """Gives a class that is chosen its own defaults: by itself, jsonargparse keeps those of the
     default class where an argument has the same name."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.classes: dict[str, Any] = {}  # none in the parsers of nested arguments
+
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
-        if self.prog != _PROG:  # jsonargparse makes parsers like this one for nested arguments
-            return super().parse_args(*args, **kwargs)
-        self.set_defaults(_CLASSES)
+        self.set_defaults(self.classes)
         config = super().parse_args(*args, **kwargs)
-        self.set_defaults({key: {"class_path": config[key].class_path} for key in _CLASSES})
+        if not self.classes:
+            return config
+        self.set_defaults({key: {"class_path": config[key].class_path} for key in self.classes})
         return super().parse_args(*args, **kwargs)
 
 
@@ -62,10 +63,11 @@ def build_parser() -> ArgumentParser:
     for point in entry_points(group=PLUGIN_GROUP):
         point.load()  # a class needs to be imported to be found by its name
     parser = _Parser(
-        prog=_PROG,
+        prog="pyg-mmea train",
         description="Trains a model on a pair of graphs and evaluates it once.",
         epilog="--epochs N and --lr X are short for --training.epochs and --training.lr.",
     )
+    parser.classes = _CLASSES
     parser.add_argument("--config", action="config", help="YAML file of settings; options win")
     parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN")

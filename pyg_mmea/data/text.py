@@ -63,7 +63,7 @@ def encode_texts(
     if encoder == "hashing":
         blocks = _hashing(some, dim or 256)
     elif encoder == TFIDF:
-        blocks = iter([_tfidf(some, dim or 1024)])
+        blocks = _tfidf(some, dim or 1024)
     elif kind == "sentence-transformers" and name:
         blocks = _sentence_transformers(some, name, cache_dir)
     else:
@@ -102,14 +102,15 @@ def _hashing(texts: list[str], dim: int) -> Iterator[np.ndarray]:
         yield vectorizer.transform(block).toarray() if block else np.zeros((0, dim), np.float32)
 
 
-def _tfidf(texts: list[str], dim: int) -> np.ndarray:
+def _tfidf(texts: list[str], dim: int) -> Iterator[np.ndarray]:
     from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import normalize
     from sklearn.random_projection import SparseRandomProjection
 
     if not texts:
-        return np.zeros((0, dim), dtype=np.float32)
+        yield np.zeros((0, dim), dtype=np.float32)
+        return
     kinds = ({"analyzer": "char_wb", "ngram_range": (2, 3)}, {"token_pattern": r"\w+|[^\w\s]"})
     parts = []
     for kind in kinds:
@@ -119,10 +120,13 @@ def _tfidf(texts: list[str], dim: int) -> np.ndarray:
         parts.append(vectorizer.fit_transform(texts))
     counts = hstack(parts, format="csr")
     if counts.shape[1] <= dim:
-        return np.pad(normalize(counts).toarray(), ((0, 0), (0, dim - counts.shape[1])))
-    density = min(_NONZEROS / dim, 1.0)  # by default many n-grams would get no column at all
-    project = SparseRandomProjection(dim, density=density, dense_output=True, random_state=0)
-    return normalize(project.fit_transform(counts))
+        rows = np.pad(normalize(counts).toarray(), ((0, 0), (0, dim - counts.shape[1])))
+    else:
+        density = min(_NONZEROS / dim, 1.0)  # by default many n-grams would get no column at all
+        project = SparseRandomProjection(dim, density=density, dense_output=True, random_state=0)
+        rows = normalize(project.fit_transform(counts))
+    for start in range(0, len(rows), _AT_ONCE):
+        yield rows[start : start + _AT_ONCE]
 
 
 def _sentence_transformers(

@@ -42,7 +42,7 @@ def test_specs(script: Script) -> None:
     assert expand("emoji+seeds_5/calibrated") == [("emoji+seeds_5", "calibrated")]
     assert expand("*_en/supervised") == [("zh_en", "supervised"), ("fr_en", "supervised")]
     assert expand("fb15k_db15k_*/supervised")[0] == ("fb15k_db15k_20", "supervised")
-    assert ("emoji", "gat") in expand("emoji/*")
+    assert ("emoji", "eva") in expand("emoji/*")
     for spec in ("emojis/calibrated", "emoji+noise/calibrated", "emoji/superb", "emoji"):
         with pytest.raises(SystemExit, match=r"there is no|needs to be DATA"):
             expand(spec)
@@ -115,17 +115,17 @@ def test_a_run_is_kept_and_skipped_next_time(
 
 def test_several_jobs_at_a_time(script: Script, tmp_path: Path) -> None:
     path = script("run.py").HERE / "run.py"
-    done = tmp_path / "results" / "zh_en" / "gat"
+    done = tmp_path / "results" / "zh_en" / "eva"
     done.mkdir(parents=True)
     (done / "seed0.json").write_text("{}")
     folders = ["--results", str(tmp_path / "results"), "--work", str(tmp_path / "work")]
-    call = [sys.executable, str(path), "emoji/gat", "zh_en/gat", "--jobs", "2", *folders]
+    call = [sys.executable, str(path), "emoji/eva", "zh_en/eva", "--jobs", "2", *folders]
     environment = {**os.environ, "PYG_MMEA_DATA": str(tmp_path / "none")}
     ended = subprocess.run(call, env=environment, check=False, capture_output=True, text=True)
     assert ended.returncode == 1
-    assert "zh_en/gat/seed0.json is there" in ended.stdout
-    assert "emoji/gat with seed 0: " in ended.stderr  # there are no data
-    assert "zh_en/gat with seed 0" not in ended.stderr
+    assert "zh_en/eva/seed0.json is there" in ended.stdout
+    assert "emoji/eva with seed 0: " in ended.stderr  # there are no data
+    assert "zh_en/eva with seed 0" not in ended.stderr
 
 
 def test_protocol_of_papers(

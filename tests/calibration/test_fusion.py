@@ -65,6 +65,20 @@ def test_needs_links():
         fit_view_weights(views({"a": 0.3}), LINKS[:, :0])
 
 
+@pytest.mark.parametrize("seed", [4, 187])
+def test_one_link_is_enough(seed):
+    generator = torch.Generator().manual_seed(seed)
+    out = {"source": {}, "target": {}}
+    for i in range(3):
+        shared = torch.randn(30, 3, generator=generator)
+        for side in out.values():
+            noise = torch.randn(30, 3, generator=generator)
+            side[str(i)] = shared + (i + 1) * noise
+    # These made the line search leave single precision.
+    weights = fit_view_weights(out, torch.tensor([[3], [3]]))
+    assert sum(weights.values()) == pytest.approx(1)
+
+
 def test_inner_products_are_weighted_cosines():
     out = views({"a": 0.3, "b": 0.8})
     weights = {"a": 0.9, "b": 0.1}

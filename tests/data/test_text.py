@@ -124,3 +124,10 @@ def test_rare_words_count_for_more() -> None:
 def test_no_texts_to_weigh() -> None:
     assert encode_texts([None, ""], "tfidf", dim=8)[0].shape == (2, 8)
     assert encode_texts(["a b", "c"], "tfidf", dim=4)[0].shape == (2, 4)
+
+
+def test_many_texts_are_weighed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"river number{i}" for i in range(7)]
+    whole = encode_texts(texts, "tfidf", dim=16)[0]
+    monkeypatch.setattr("pyg_mmea.data.text._AT_ONCE", 3)
+    assert torch.equal(encode_texts(texts, "tfidf", dim=16)[0], whole)

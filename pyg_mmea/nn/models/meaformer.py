@@ -27,8 +27,8 @@ class MEAformer(MultiModalModel):
         \hat{\mathbf{h}}_i^m \rVert}
 
     The early fusion :math:`\mathbf{z}` is :obj:`"joint"`, by which the paper aligns; the late one
-    :math:`\hat{\mathbf{z}}` is :obj:`"late"`. Both are ranked by only where
-    :obj:`training.rank_by` is :obj:`"joint"`. Its objective is
+    :math:`\hat{\mathbf{z}}` is :obj:`"late"`, one more view beside the modalities. Entities are
+    ranked by :obj:`"joint"` only where :obj:`training.rank_by` says so. Its objective is
     :class:`~pyg_mmea.loss.MEAformerObjective`. Different from paper and released code:
 
     * a modality that an entity lacks is a mask in the attention and has the weight zero, where the
