@@ -2,6 +2,8 @@
 
 from os import PathLike, fspath
 
+_LONGEST = 600  # characters of a rule, which may quote a cell of any size
+
 
 class DataError(ValueError):
     """Says in one line which file, which line of it and which rule was broken.
@@ -15,7 +17,10 @@ class DataError(ValueError):
     def __init__(
         self, rule: str, path: str | PathLike[str] | None = None, line: int | None = None
     ) -> None:
-        self.rule = " ".join(rule.split())
+        text = " ".join(rule.split())
+        # What is quoted is shortened, the words behind it are not.
+        head, tail = text[: _LONGEST // 2], text[-_LONGEST // 2 :]
+        self.rule = text if len(text) <= _LONGEST else f"{head}…{tail}"
         self.path = None if path is None else fspath(path)
         self.line = line
         super().__init__(str(self))

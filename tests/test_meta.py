@@ -24,6 +24,7 @@ RANK = {
     "typing": 0,
     "errors": 0,
     "resolver": 0,
+    "printable": 0,
     "utils": 1,
     "data": 2,
     "datasets": 3,

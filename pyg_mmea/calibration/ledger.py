@@ -11,7 +11,8 @@ from typing import Any
 
 from filelock import Timeout
 
-from pyg_mmea.utils.io import file_lock
+from pyg_mmea.errors import DataError
+from pyg_mmea.utils.io import file_lock, open_ordinary
 
 SCHEMA_VERSION = 1
 LEDGER_NAME = "pseudo_labels.jsonl"
@@ -55,7 +56,7 @@ class Ledger:
         """Number of entries of the file; other processes may add some."""
         if not self.path.exists():
             return 0
-        with self.path.open("rb") as file:
+        with open_ordinary(self.path) as file:
             return sum(line.endswith(b"\n") for line in file)
 
     @contextmanager
@@ -102,18 +103,30 @@ class Ledger:
         unfinished is none."""
         if not self.path.exists():
             return []
-        with self.path.open("rb") as file:  # a character can be unfinished, too
+        with open_ordinary(self.path) as file:  # a character can be unfinished, too
             lines = itertools.islice(file, limit)
-            return [json.loads(line) for line in lines if line.endswith(b"\n")]
+            return self._parse(line for line in lines if line.endswith(b"\n"))
 
     def read_on(self, start: int) -> tuple[list[dict[str, Any]], int]:
         """Returns the entries from a byte on, and the byte to go on from at the next call."""
         if not self.path.exists():
             return [], 0
-        with self.path.open("rb") as file:
+        with open_ordinary(self.path) as file:
             file.seek(start)
             lines = file.read().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines], start + sum(len(line) + 1 for line in lines)
+        return self._parse(lines), start + sum(len(line) + 1 for line in lines)
+
+    def _parse(self, lines: Iterable[bytes]) -> list[dict[str, Any]]:
+        entries = []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"holds what is no JSON ({error})", self.path) from error
+            if not isinstance(entry, dict) or "run" not in entry:
+                raise DataError("holds what is no entry of a ledger", self.path)
+            entries.append(entry)
+        return entries
 
     @staticmethod
     def _drop_unfinished_line(file: Any) -> None:

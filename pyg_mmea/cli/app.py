@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pyg_mmea import __version__
-from pyg_mmea.cli.console import note
+from pyg_mmea.cli.console import HarmlessFormatter, note
+from pyg_mmea.printable import printable
 from pyg_mmea.utils.progress import show_progress
 
 # Each verb is a module with a function 'run'. Only that of the verb in use is imported, since
@@ -25,6 +26,9 @@ VERBS = {
     "audit": "say why a pseudo-label was taken or dropped; accept or reject pairs by hand",
 }
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+# What the library raises for what it was handed; the others are paths that lead nowhere.
+_BAD = (ValueError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_LONGEST = 1000  # characters of a message, which may quote a file
 
 
 def _parse(arguments: Sequence[str]) -> tuple[str, list[str], bool]:
@@ -69,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: With code 2 after bad usage, with code 0 after help.
     """
     verb, rest, debug = _parse(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(HarmlessFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     try:
         # Bars are for terminals, and verbs with --quiet can do without.
         shown = False if "--quiet" in rest else None
@@ -84,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        note(f"pyg-mmea: error: {' '.join(str(error).split()) or type(error).__name__}")
-        # The library raises these two for what it was handed.
-        return BAD_INPUT if isinstance(error, (ValueError, FileNotFoundError)) else FAILED
+        text = " ".join(str(error).split()) or type(error).__name__
+        note(f"pyg-mmea: error: {printable(text, _LONGEST)}")
+        return BAD_INPUT if isinstance(error, _BAD) else FAILED
     return DONE

@@ -81,7 +81,7 @@ def _decide(folder: Path, verdicts: list[tuple[Verdict, list[str]]], why: str | 
 def _tell(entries: Iterable[Entry], uris: list[str], form: str) -> None:
     found = [entry for entry in entries if entry.get("uri") == uris]
     if form == "json":
-        echo(json.dumps(found, ensure_ascii=False, indent=2))
+        echo(json.dumps(found, indent=2))  # ASCII, since nothing else is sure to arrive
         return
     if not found:
         echo("no decision was taken on this pair")

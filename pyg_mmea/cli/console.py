@@ -1,24 +1,41 @@
 """What the verbs write for people: results to stdout, the rest to stderr."""
 
+import logging
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from rich.cells import cell_len  # letters of Chinese take two places
 
+from pyg_mmea.printable import printable
+
 DIRECTIONS = ("source_to_target", "target_to_source", "mean")
+_BREAKS = re.compile("([\n\t])")
 MEASURES = ("hits@1", "hits@5", "hits@10", "mrr", "mr")
+
+
+def _harmless(text: str) -> str:
+    """Lines without characters that a terminal would obey; names come from files of others."""
+    return "".join(part if part in "\n\t" else printable(part) for part in _BREAKS.split(text))
+
+
+class HarmlessFormatter(logging.Formatter):
+    """Takes control characters out of what is logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _harmless(super().format(record))
 
 
 def echo(text: str) -> None:
     """Writes a line to stdout."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{_harmless(text)}\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Writes a line to stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{_harmless(text)}\n")
     sys.stderr.flush()
 
 

@@ -18,7 +18,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.cli.console import echo, metrics_table, note
+from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
 from pyg_mmea.inspect import Inspector
@@ -277,7 +277,7 @@ def _log_to(path: Path, quiet: bool) -> Iterator[None]:
     """Sends what the library logs to a file, and unless told to be quiet to the screen."""
     logger = logging.getLogger("pyg_mmea")
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(HarmlessFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.INFO)
     logger.propagate = propagate and not quiet

@@ -18,6 +18,7 @@ from pyg_mmea.data.tablefile import TableFile, frame_columns, read_table
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.textfile import first_repeat
 from pyg_mmea.errors import DataError
+from pyg_mmea.utils.io import inside
 
 Table: TypeAlias = pd.DataFrame | str | PathLike[str]
 
@@ -73,6 +74,9 @@ def _image_paths(frame: _Frame, texts: list[str]) -> list[str | None]:
     folder = frame.path.parent if frame.path is not None else Path()
     paths = [str(folder / text) if text else None for text in texts]
     for row, path in enumerate(paths):
+        # A file may come from others; a data frame was made by whoever calls.
+        if path is not None and frame.path is not None and inside(folder, texts[row]) is None:
+            raise frame.error(f"picture '{texts[row]}' is outside of the folder of the table", row)
         if path is not None and not Path(path).is_file():
             raise frame.error(f"there is no picture '{path}'", row)
     return paths

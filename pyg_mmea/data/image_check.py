@@ -8,7 +8,8 @@ from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
-from pyg_mmea.data.images import MAX_PIXELS, read_image
+from pyg_mmea.data.images import FORMATS, MAX_PIXELS, read_image
+from pyg_mmea.utils.io import open_ordinary
 from pyg_mmea.utils.progress import track
 
 K = TypeVar("K")
@@ -28,7 +29,8 @@ def inspect_image(path: Path) -> ImageProblem | None:
     training; of :obj:`"animated"` ones the first frame counts, :obj:`"CMYK"` ones are converted.
     """
     try:
-        content = path.read_bytes()
+        with open_ordinary(path) as file:
+            content = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return ImageProblem("missing", "there is no such picture")
     except (OSError, ValueError) as error:
@@ -36,12 +38,15 @@ def inspect_image(path: Path) -> ImageProblem | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            file = Image.open(io.BytesIO(content))
-        if file.width * file.height > MAX_PIXELS:
-            text = f"{file.width} x {file.height} pixels are too many"
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            text = f"{image.width} x {image.height} pixels are too many"
             return ImageProblem("too large", text)
-        frames, mode = getattr(file, "n_frames", 1), file.mode
+        frames, mode = getattr(image, "n_frames", 1), image.mode
         read_image(content)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return ImageProblem("too large", "has too many pixels")
     except Exception as error:  # Pillow's readers raise nearly anything on broken files
         return ImageProblem("unreadable", f"is no picture that can be read ({error})")
     if frames > 1:

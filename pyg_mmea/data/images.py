@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pyg_mmea.data import handcrafted
 from pyg_mmea.data.feature_cache import read_cache, write_cache
-from pyg_mmea.utils.io import fingerprint
+from pyg_mmea.utils.io import fingerprint, open_ordinary
 from pyg_mmea.utils.progress import track
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 # A picture with more pixels is refused before it is unpacked.
 MAX_PIXELS = 50_000_000
 # Those that Pillow reads itself: for others, such as PostScript, it starts programs.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "TGA", "AVIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "TGA", "AVIF")
 
 ImagePaths = Sequence[str | os.PathLike[str] | None]
 
@@ -51,8 +51,10 @@ def read_image(content: bytes) -> Image.Image:
             itself, such as PostScript; Pillow raises other errors as well.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its size and its oddities are checked here
-        file = Image.open(io.BytesIO(content), formats=_FORMATS)
+        warnings.simplefilter("ignore")  # its oddities are nobody's business
+        # A picture inside of another, as in an icon, has a size of its own.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        file = Image.open(io.BytesIO(content), formats=FORMATS)
         if file.width * file.height > MAX_PIXELS:
             raise ValueError(f"{file.width} x {file.height} pixels are too many")
         file.draft("RGB", (512, 512))  # a large JPEG is unpacked at a fraction of its size
@@ -76,7 +78,8 @@ class _Files(Dataset[tuple[Tensor | None, str]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor | None, str]:
         try:
-            image = read_image(self.paths[index].read_bytes())
+            with open_ordinary(self.paths[index]) as file:
+                image = read_image(file.read())
         except Exception as error:  # Pillow's readers raise nearly anything on broken files
             return None, f"{type(error).__name__}: {error}"
         out = self.encoder.transform(image)
@@ -188,7 +191,7 @@ def _digests(paths: ImagePaths) -> tuple[list[str | None], dict[str, str]]:
         digest = None
         if path is not None:
             try:
-                with open(path, "rb") as file:
+                with open_ordinary(path) as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
             except (OSError, ValueError) as error:
                 missing = isinstance(error, FileNotFoundError)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.data.tables import GraphTables
-from pyg_mmea.data.textfile import first_repeat, read_ids, read_json, read_numbered, read_rows
+from pyg_mmea.data.textfile import (
+    MAX_DIGITS,
+    first_repeat,
+    read_ids,
+    read_json,
+    read_numbered,
+    read_rows,
+)
 from pyg_mmea.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -199,7 +206,8 @@ def _read_names(path: Path, index: EntityIndex, side: int) -> list[str]:
     if not isinstance(content, dict):
         raise DataError("needs to map entity ids to labels", path)
     for key, value in content.items():
-        if not (key.isascii() and key.isdigit() and isinstance(value, str)):
+        is_id = key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS
+        if not (is_id and isinstance(value, str)):
             raise DataError(f"needs to map entity ids to labels (got '{key}')", path)
     names = {int(key): value for key, value in content.items()}
     labels = [names.pop(number, "") for number in index.ids[side].tolist()]

@@ -13,6 +13,7 @@ from pyg_mmea.data.units import find_unit
 from pyg_mmea.data.values import ISO
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.io import open_ordinary
 
 # What beside the role may be said of a column.
 _OPTIONS: dict[str, tuple[str, ...]] = {
@@ -157,7 +158,8 @@ def read_pair_file(path: Path, findings: Findings) -> PairFile | None:
         DataError: If something is wrong and :obj:`findings` are strict.
     """
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        with open_ordinary(path) as file:
+            root = yaml.compose(file.read().decode("utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError:
         findings.error("pair.yaml", "file is missing; 'pyg-mmea init' writes one", path)
         return None
@@ -168,6 +170,9 @@ def read_pair_file(path: Path, findings: Findings) -> PairFile | None:
         mark = getattr(error, "problem_mark", None)
         text = f"is no YAML ({getattr(error, 'problem', None) or error})"
         findings.error("pair.yaml", text, path, None if mark is None else mark.line + 1)
+        return None
+    except RecursionError:
+        findings.error("pair.yaml", "is nested too deeply", path)
         return None
     if root is None:
         findings.error("pair.yaml", "is empty", path)

@@ -1,7 +1,7 @@
 """Published features: pickle, npz, npy and h5 files of others, converted once."""
 
 import logging
-import pickle
+import reprlib
 import zipfile
 from collections.abc import Iterator
 from os import PathLike
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 # More digits could overflow a 64-bit integer.
 _MAX_DIGITS = 18
+# An archive may unpack to so many times its size, beside a quarter of a gigabyte: features that are
+# mostly zeros stay below.
+_MAX_RATIO, _FREE = 100, 2**28
 
 
 class FeatureTable(NamedTuple):
@@ -37,6 +40,8 @@ Item = tuple[Any, np.ndarray]
 
 def _to_vector(value: Any) -> np.ndarray:
     value = value.array if isinstance(value, ArrayState) else value
+    if isinstance(value, (list, tuple)) and any(isinstance(x, (list, tuple)) for x in value):
+        raise ValueError("a vector needs to be a flat list")  # one inside itself has no end
     return np.asarray(value, dtype=np.float32).ravel()
 
 
@@ -50,6 +55,16 @@ def _items_of(content: Any) -> Iterator[Item]:
         yield from enumerate(content)
     else:
         raise ValueError("needs to be a dict of vectors or a matrix with one row per entity id")
+
+
+def _check_unpacked(path: Path, size: int) -> None:
+    if size > _MAX_RATIO * path.stat().st_size + _FREE:
+        raise ValueError(f"would unpack to {size:,} bytes, which no features do")
+
+
+def _check_npz(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:  # no member gives more than it declares
+        _check_unpacked(path, sum(member.file_size for member in archive.infolist()))
 
 
 def _items_of_npz(path: Path) -> Iterator[Item]:
@@ -66,13 +81,17 @@ def _items_of_h5(path: Path) -> Iterator[Item]:
         import h5py
     except ImportError as error:
         raise ImportError("Reading h5 files needs 'pip install pyg-mmea[h5]'") from error
+    size = 0
     with h5py.File(path, "r") as file:
         for key in file:
-            # Links could lead to other files.
+            # Links could lead to other files, and so could content that lies elsewhere.
             link = file.get(key, getlink=True)
-            if not isinstance(link, h5py.HardLink) or not isinstance(file[key], h5py.Dataset):
-                raise ValueError(f"'{key}' is no array")
-            yield key, file[key][()]
+            found = file[key] if isinstance(link, h5py.HardLink) else None
+            if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+                raise ValueError(f"'{key}' is no array in this file")
+            size += found.nbytes
+            _check_unpacked(path, size)
+            yield key, found[()]
 
 
 def _items(path: Path) -> Iterator[Item]:
@@ -97,7 +116,7 @@ def _key(key: Any) -> int | str:
         return int(key)
     if isinstance(key, str) or (type(key) is int and abs(key) < 10**_MAX_DIGITS):
         return key
-    raise ValueError(f"a key needs to be an entity id or a text (got {key!r})")
+    raise ValueError(f"a key needs to be an entity id or a text (got {reprlib.repr(key)})")
 
 
 def _collect(path: Path) -> tuple[list[int | str], list[np.ndarray]]:
@@ -141,11 +160,16 @@ def _whole(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _convert(path: Path, folder: Path) -> None:
     try:
+        if path.suffix.lower() == ".npz":
+            _check_npz(path)
         keys, vectors = _whole(path) or _collect(path)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise DataError(f"cannot be read ({error})", path) from error
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(str(error), path) from error
+    except ImportError:
+        raise
+    except Exception as error:  # the readers of others raise nearly anything on broken files
+        text = str(error) or type(error).__name__
+        raise DataError(f"cannot be read ({text})", path) from error
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder) as temporary:
         np.save(temporary / "keys.npy", np.array(keys))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,13 +15,17 @@ import torch
 from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.frames import read_links
+from pyg_mmea.data.rdf_check import check_rdf
 from pyg_mmea.data.split import split_anchors
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.io import inside
 
 if TYPE_CHECKING:
     from rdflib import Graph
+
+logger = logging.getLogger(__name__)
 
 # The quotes keep rdflib an extra.
 RDF: TypeAlias = "Graph | str | PathLike[str]"
@@ -29,12 +35,26 @@ _NAMES = (
     "http://www.w3.org/2004/02/skos/core#prefLabel",
     "http://xmlns.com/foaf/0.1/name",
 )
+_FORMATS = ("xml", "n3", "turtle", "nt", "trix", "nquads", "trig", "json-ld")
 _SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
+
+
+@contextmanager
+def _as_it_stands() -> Iterator[None]:
+    """Keeps rdflib from rewriting literals; it spells out the billion digits of 1e999999999."""
+    import rdflib
+
+    before, rdflib.NORMALIZE_LITERALS = rdflib.NORMALIZE_LITERALS, False
+    try:
+        yield
+    finally:
+        rdflib.NORMALIZE_LITERALS = before
 
 
 def _load(graph: RDF) -> Graph:
     try:
         from rdflib import Graph
+        from rdflib.util import guess_format
     except ImportError as error:
         raise ImportError("Reading RDF needs 'pip install pyg-mmea[rdf]'") from error
     if isinstance(graph, Graph):
@@ -42,8 +62,13 @@ def _load(graph: RDF) -> Graph:
     path = Path(graph)
     if not path.is_file():
         raise DataError("file is missing", path)
+    form = guess_format(str(path)) or "turtle"
+    if form not in _FORMATS:
+        raise DataError(f"is RDF in a form that is not read ({form})", path)
+    check_rdf(path, form)
     try:
-        return Graph().parse(path)
+        with _as_it_stands():
+            return Graph().parse(path, format=form)
     except Exception as error:
         # Every parser of rdflib has errors of its own.
         raise DataError(f"is no RDF that can be read ({error})", path) from error
@@ -57,7 +82,7 @@ def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables
         ImportError: If rdflib is not installed.
     """
     graph = _load(source)
-    from rdflib import Literal
+    from rdflib import Graph, Literal
 
     # rdflib keeps no order; sorting makes local ids reproducible.
     rows = sorted((str(s), str(p), isinstance(o, Literal), str(o)) for s, p, o in graph)
@@ -101,8 +126,20 @@ def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables
             next((names[rank, name] for rank in ranks if (rank, name) in names), "") for name in uri
         ]
     if images:
-        tables.image_path = [images.get(name) for name in uri]
+        paths = [images.get(name) for name in uri]
+        tables.image_path = paths if isinstance(source, Graph) else _beside(Path(source), paths)
     return tables
+
+
+def _beside(file: Path, paths: list[str | None]) -> list[str | None]:
+    """Paths of pictures from the folder of the file on, without those that lead out of it."""
+    found = [None if path is None else inside(file.parent, path) for path in paths]
+    lost = [path for path, at in zip(paths, found, strict=True) if path is not None and at is None]
+    if lost:
+        logger.warning(
+            "%s: left out %d pictures outside of its folder, first '%s'", file, len(lost), lost[0]
+        )
+    return [None if at is None else str(at) for at in found]
 
 
 def from_rdf(
@@ -125,8 +162,8 @@ def from_rdf(
         target (rdflib.Graph or str): Target graph.
         links (rdflib.Graph, str or Iterable[tuple[str, str]]): Known links, as pairs of URIs or
             as RDF with :obj:`owl:sameAs` from source to target.
-        image_predicate (str, optional): Predicate whose object is the path of a picture.
-            (default: :obj:`None`)
+        image_predicate (str, optional): Predicate whose object is the path of a picture, for a
+            file one inside of its folder. (default: :obj:`None`)
         seed_ratio (float): Fraction of the links that are seeds. (default: :obj:`0.3`)
         val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
         split_seed (int): Seed of the split. (default: :obj:`0`)

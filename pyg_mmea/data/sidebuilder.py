@@ -10,6 +10,7 @@ from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.pairspec import ATTRIBUTE_ROLES, ColumnSpec, PairFile, TableSpec
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.values import parse_dates, parse_numbers
+from pyg_mmea.utils.io import inside
 
 _URL = ("http://", "https://", "ftp://", "data:")
 
@@ -124,6 +125,9 @@ class SideBuilder:
             if text.lower().startswith(_URL):
                 rule = f"'{text}' is not on this machine; pictures are not fetched"
                 self.findings.warning("picture is a URL", rule, cells.path, line)
+            elif inside(folder, text) is None:
+                rule = f"'{text}' is outside of '{folder}'; 'folder' of the column allows another"
+                self.findings.warning("picture elsewhere", rule, cells.path, line)
             elif entity not in self.images:
                 self.images[entity] = str(folder / text)
                 self.image_place[entity] = (cells.path, line)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.errors import DataError
+from pyg_mmea.utils.io import open_ordinary
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
@@ -21,6 +22,8 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 LIST_SEPARATOR = "|"
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18
+# Cells of a Parquet file; a column that says the same in each row takes next to nothing.
+_CELLS_PER_BYTE, _FREE_CELLS = 100, 10_000_000
 _MAX_LETTERS = 2**31 - 1  # in a cell; some hold whole pages
 
 
@@ -88,7 +91,8 @@ def read_table(
 def read_content(path: Path, findings: Findings) -> bytes | None:
     """The bytes of a file, or :obj:`None` where there are none to be had."""
     try:
-        return path.read_bytes()
+        with open_ordinary(path) as file:
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         findings.error("file missing", "file is missing", path)
     except OSError as error:
@@ -179,15 +183,27 @@ def _read_parquet(path: Path, findings: Findings) -> TableFile | None:
         findings.error("file missing", "file is missing", path)
         return None
     try:
+        _check_parquet(path)
         frame = pd.read_parquet(path)
     except ImportError as error:
         raise ImportError("Reading Parquet files needs 'pip install pyg-mmea[parquet]'") from error
-    except (OSError, ValueError) as error:
-        findings.error("no Parquet", f"is no Parquet table ({error})", path)
+    except (OSError, ValueError, LookupError, RuntimeError, MemoryError) as error:
+        text = str(error) or type(error).__name__
+        findings.error("no Parquet", f"is no Parquet table ({text})", path)
         return None
     if any(name is not None for name in frame.index.names):  # pandas keeps an index of ids apart
         frame = frame.reset_index()
     return TableFile(path, frame_columns(frame), None)
+
+
+def _check_parquet(path: Path) -> None:
+    """Refuses tables that are small as files and endless in memory, by repetition."""
+    import pyarrow.parquet
+
+    file = pyarrow.parquet.read_metadata(path)
+    cells = file.num_rows * file.num_columns
+    if cells > _CELLS_PER_BYTE * path.stat().st_size + _FREE_CELLS:
+        raise ValueError(f"{cells:,} cells in so small a file")
 
 
 def frame_columns(frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -218,9 +234,12 @@ def sniff(path: Path) -> tuple[str, str]:
         DataError: If the file is missing or empty.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        with open_ordinary(path) as file:
+            content = file.read()
+    except FileNotFoundError as error:
         raise DataError("file is missing", path) from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", path) from error
     if not content:
         raise DataError("is empty", path)
     encoding = _sniff_encoding(content)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from pyg_mmea.errors import DataError
+from pyg_mmea.utils.io import open_ordinary
 
 _TAB, _NEWLINE = ord("\t"), ord("\n")
 # More digits could overflow a 64-bit integer.
-_MAX_DIGITS = 18
+MAX_DIGITS = 18
 
 
 def read_bytes(path: Path) -> bytes:
@@ -22,7 +23,8 @@ def read_bytes(path: Path) -> bytes:
         DataError: If the file is missing or is not UTF-8.
     """
     try:
-        content = path.read_bytes()
+        with open_ordinary(path) as file:
+            content = file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError("file is missing", path) from error
     except OSError as error:
@@ -70,7 +72,7 @@ def read_ids(path: Path, num_columns: int) -> np.ndarray:
     bad = ~is_separator & ~((buffer >= ord("0")) & (buffer <= ord("9")))
     bounds = np.concatenate([[-1], np.flatnonzero(is_separator), [len(buffer)]])
     length = np.diff(bounds) - 1
-    wrong = (length == 0) | (length > _MAX_DIGITS)
+    wrong = (length == 0) | (length > MAX_DIGITS)
     first = np.flatnonzero(bad)[:1]
     wrong[np.searchsorted(bounds, first) - 1] = True
     if wrong.any():
@@ -140,7 +142,7 @@ def read_numbered(path: Path) -> tuple[np.ndarray, list[str]]:
     fields = read_rows(path, 2).fields
     numbers, texts = fields[0::2], fields[1::2]
     fine = all(map(str.isdigit, numbers)) and all(map(str.isascii, numbers)) and all(texts)
-    if not fine or max(map(len, numbers), default=0) > _MAX_DIGITS:
+    if not fine or max(map(len, numbers), default=0) > MAX_DIGITS:
         _refuse_numbered(path, numbers, texts)
     ids = np.fromiter(map(int, numbers), dtype=np.int64, count=len(numbers))
     twice = first_repeat(ids)
@@ -152,7 +154,7 @@ def read_numbered(path: Path) -> tuple[np.ndarray, list[str]]:
 def _refuse_numbered(path: Path, numbers: list[str], texts: list[str]) -> None:
     """Raises for the first line that is broken; only then is each line looked at by itself."""
     for line, (number, text) in enumerate(zip(numbers, texts, strict=True), start=1):
-        if not (number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS):
+        if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
             raise DataError(f"'{number}' is no id; ids are integers from 0", path, line)
         if not text:
             raise DataError(f"the URI of id {number} is empty", path, line)

@@ -8,6 +8,8 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from pyg_mmea.data.pickle_scan import scan_pickle
+
 # What a malformed pickle can raise; nothing in it is executed.
 _PICKLE_ERRORS = (
     pickle.UnpicklingError,
@@ -86,6 +88,11 @@ def _encode(text: str, encoding: str = "latin-1") -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """What old protocols write for :obj:`b""`."""
+    return b""
+
+
 class _Callable:
     """A function that a pickle can call and not change."""
 
@@ -106,6 +113,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     # Only ever an argument of _reconstruct, which does not look at it.
     ("numpy", "ndarray"): _reconstruct,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 for _core in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _reconstruct
@@ -134,9 +142,13 @@ def load_pickle(file: IO[bytes]) -> Any:
     Texts of Python 2 come as bytes, arrays as stand-ins with the attribute :obj:`array`.
 
     Raises:
-        pickle.UnpicklingError: If the file holds anything else or is damaged.
+        pickle.UnpicklingError: If the file holds anything else, is damaged, or would take time or
+            memory out of all proportion to its size.
     """
     try:
+        start = file.tell()
+        scan_pickle(file)
+        file.seek(start)
         return _Unpickler(file, encoding="bytes").load()
     except _PICKLE_ERRORS as error:
         text = str(error) or type(error).__name__

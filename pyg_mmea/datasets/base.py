@@ -24,7 +24,7 @@ from pyg_mmea.data.split import Masks, split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import Modality
-from pyg_mmea.utils.io import atomic_write, cache_folder, fingerprint
+from pyg_mmea.utils.io import atomic_write, cache_folder, fingerprint, load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -272,7 +272,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
     def load(self, path: str, data_cls: type[Any] = AlignmentData) -> None:
         """Loads the pair; only tensors and plain containers are admitted. Tensors stay in the file
         until they are read, and changes of them in memory."""
-        content = torch.load(path, weights_only=True, mmap=True)
+        content = load_tensors(Path(path), mmap=True)
         self._data = data_cls.from_dict(_mapped(content, _unpack))
 
     def _masks(self, pair: FolderPair) -> Masks:

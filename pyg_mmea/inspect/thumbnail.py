@@ -3,12 +3,12 @@
 import base64
 import io
 import os
-import stat
 from typing import NamedTuple
 
 from PIL import Image
 
 from pyg_mmea.data.images import read_image
+from pyg_mmea.utils.io import NotOrdinaryError, open_ordinary
 
 MAX_BYTES = 30_000_000  # of a file; a larger one is not read
 
@@ -42,11 +42,16 @@ def make_thumbnail(path: str | os.PathLike[str] | None, size: int = 200) -> Thum
     if path is None or os.fspath(path) == "":
         return Thumbnail(None, "no picture")
     try:
-        content = _read(path)
+        with open_ordinary(path) as file:
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return Thumbnail(None, "the file is missing")
-    except (OSError, ValueError) as error:
-        return Thumbnail(None, error.args[0] if isinstance(error, _Refused) else "not readable")
+    except NotOrdinaryError:
+        return Thumbnail(None, "not an ordinary file")
+    except (OSError, ValueError):
+        return Thumbnail(None, "not readable")
+    if len(content) > MAX_BYTES:
+        return Thumbnail(None, "the file is too large")
     try:
         image = read_image(content)
         image.thumbnail((size, size))
@@ -58,19 +63,3 @@ def make_thumbnail(path: str | os.PathLike[str] | None, size: int = 200) -> Thum
         return Thumbnail(None, "the file is no picture, broken or too large")
     text = base64.b64encode(packed.getvalue()).decode("ascii")
     return Thumbnail(f"data:image/jpeg;base64,{text}", "", *flat.size)
-
-
-class _Refused(OSError):
-    """A file that is not read on purpose; the message is for people."""
-
-
-def _read(path: str | os.PathLike[str]) -> bytes:
-    # Without blocking, since a pipe would wait for its other end.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise _Refused("not an ordinary file")
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise _Refused("the file is too large")
-    return content

@@ -9,6 +9,7 @@ import torch
 
 from pyg_mmea.calibration import replay
 from pyg_mmea.calibration.ledger import is_by_hand
+from pyg_mmea.errors import DataError
 from pyg_mmea.inspect import Inspector
 from pyg_mmea.metrics import pseudo_label_precision
 from pyg_mmea.report.figure import LINE, SERIES, Plot, Table, line_style, number, percent, short
@@ -22,7 +23,11 @@ def read_metrics(folder: Path) -> pd.DataFrame | None:
     path = folder / "metrics.csv"
     if not path.is_file():
         return None
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+        table = table.astype({"epoch": int, "phase": str})
+    except (ValueError, LookupError) as error:
+        raise DataError(f"is no table of metrics ({error})", path) from error
     if table.empty:
         return None
     table["epoch"] += 1

@@ -15,6 +15,8 @@ from torch_geometric.data import HeteroData
 from pyg_mmea.calibration import Calibrator, Ledger, Votes
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import HideAnchors, sample_links, validate
+from pyg_mmea.data.textfile import read_json
+from pyg_mmea.errors import DataError
 from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, Embeddings, PairSpec
@@ -26,7 +28,7 @@ from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.export import alignment_table
-from pyg_mmea.utils.io import atomic_write, fingerprint
+from pyg_mmea.utils.io import atomic_write, fingerprint, load_tensors
 from pyg_mmea.utils.pairs import contains
 
 logger = logging.getLogger(__name__)
@@ -358,14 +360,18 @@ class Aligner:
 
         Raises:
             FileNotFoundError: If the folder holds no finished run.
+            DataError: If its files are broken.
         """
         folder = Path(folder)
-        if not (folder / _STATE).exists():
+        if not (folder / _STATE).is_file():
             raise FileNotFoundError(f"{folder / _STATE} is missing; 'pyg-mmea train' writes it")
         aligner = cls()
-        aligner._state = torch.load(folder / _STATE, map_location="cpu", weights_only=True)
-        aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
-        aligner.result = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+        aligner._state = load_tensors(folder / _STATE)
+        try:
+            aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
+        except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+            raise DataError("is no aligner", folder / _STATE) from error
+        aligner.result = read_json(folder / _RESULT)
         return aligner
 
 

@@ -22,6 +22,7 @@ from pyg_mmea.training.callbacks import CalibrationCallback, MetricsTable
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import LinkDataModule
 from pyg_mmea.training.module import AlignmentModule
+from pyg_mmea.utils.io import load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ def run_phase(
     module.setup("validate")
     reached = trainer.current_epoch
     if selects and best.exists():
-        state = torch.load(best, map_location="cpu", weights_only=True)
+        state = load_tensors(best)
         module.load_state_dict(state["state_dict"])
         module.on_load_checkpoint(state)
         reached = state["epoch"] + 1

@@ -1,15 +1,68 @@
 """Files and folders that are either there in full or not there at all."""
 
+import errno
 import hashlib
+import io
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+import torch
 from filelock import FileLock
+
+from pyg_mmea.errors import DataError
+
+
+class NotOrdinaryError(OSError):
+    """A pipe, a device or a socket stands where a file is expected."""
+
+
+def open_ordinary(path: str | os.PathLike[str]) -> io.BufferedReader:
+    """Opens a file to read bytes. Devices have no end, and pipes wait for somebody to write, so
+    that anything but an ordinary file is refused.
+
+    Raises:
+        OSError: If there is no file, or no ordinary one.
+    """
+    # Without blocking, since opening a pipe would wait as well.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return open(handle, "rb")
+    os.close(handle)
+    name = os.fspath(path)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    raise NotOrdinaryError(errno.EINVAL, "not an ordinary file", name)
+
+
+def inside(folder: Path, path: str) -> Path | None:
+    """A path that starts from a folder, or :obj:`None` if it leads out of it by ``..`` or as an
+    absolute one. Symbolic links are not looked at."""
+    joined, base = (os.path.abspath(each) for each in (folder / path, folder))
+    return folder / path if Path(joined).is_relative_to(base) else None
+
+
+def load_tensors(path: Path, mmap: bool = False) -> Any:
+    """Loads what :func:`torch.save` wrote; nothing in it is executed.
+
+    Raises:
+        DataError: If the file is broken or holds more than tensors, numbers, texts and plain
+            containers of those.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        # PyTorch's own message advises to load without the restriction.
+        rule = f"is broken or holds more than tensors, numbers and texts ({type(error).__name__})"
+        raise DataError(rule, path) from error
 
 
 def _temporary(path: Path) -> Path:

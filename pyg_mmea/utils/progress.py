@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from pyg_mmea.printable import printable
 
 T = TypeVar("T")
 
@@ -75,7 +78,7 @@ def track(
     _BUSY = True
     try:
         with bar:
-            task = bar.add_task(what, total=total, unit=unit)
+            task = bar.add_task(escape(printable(what)), total=total, unit=unit)
             for item in items:
                 yield item
                 bar.advance(task, step)

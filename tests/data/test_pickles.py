@@ -125,7 +125,7 @@ def test_h5_links_are_refused(tmp_path: Path) -> None:
         file["a"] = [1.0]
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["a"] = h5py.ExternalLink("other.h5", "a")
-    with pytest.raises(DataError, match="'a' is no array"):
+    with pytest.raises(DataError, match="'a' is no array in this file"):
         load_features(tmp_path / "a.h5")
 
 
