@@ -104,7 +104,7 @@ class Ledger:
             return []
         with self.path.open("rb") as file:  # a character can be unfinished, too
             lines = itertools.islice(file, limit)
-            return [json.loads(line) for line in lines if line.endswith(b"\n")]
+            return self._parse(line for line in lines if line.endswith(b"\n"))
 
     def read_on(self, start: int) -> tuple[list[dict[str, Any]], int]:
         """Returns the entries from a byte on, and the byte to go on from at the next call."""
@@ -113,7 +113,16 @@ class Ledger:
         with self.path.open("rb") as file:
             file.seek(start)
             lines = file.read().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines], start + sum(len(line) + 1 for line in lines)
+        return self._parse(lines), start + sum(len(line) + 1 for line in lines)
+
+    def _parse(self, lines: Iterable[bytes]) -> list[dict[str, Any]]:
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except ValueError as error:
+                raise ValueError(f"{self.path}: {line[:60].strip()!r} is no entry ({error})") from error
+        return entries
 
     @staticmethod
     def _drop_unfinished_line(file: Any) -> None:

@@ -196,3 +196,11 @@ def test_a_locked_ledger(tmp_path, monkeypatch):
             Ledger(path).append([{"epoch": 2}])
     Ledger(path).append([{"epoch": 3}])
     assert [entry["epoch"] for entry in ledger.read()] == [1, 3]
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.path.write_text("no json\n")
+    for read in (ledger.read, lambda: ledger.read_on(0)):
+        with pytest.raises(ValueError, match=r"ledger.jsonl: b'no json' is no entry"):
+            read()
