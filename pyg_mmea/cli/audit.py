@@ -44,6 +44,8 @@ def run(arguments: Sequence[str]) -> None:
     decisions = [(name, config[name]) for name in VERDICTS if config[name]]
     if decisions and config.pair:
         raise ValueError("'--pair' tells a history and goes with no decision")
+    if decisions and (config.since_epoch > 0 or config.format != "table"):
+        raise ValueError("'--since-epoch' and '--format' are of histories and go with no decision")
     if config.note is not None and not decisions:
         raise ValueError("'--note' needs '--accept', '--reject' or '--undo'")
     path = folder / LEDGER_NAME

@@ -91,6 +91,7 @@ def _content(
             if plot is not None
         ],
         "weights": curves.weights_plot(metrics, result.get("view_weights") or {}),
+        "weighs_views": result.get("rank_by", "views") == "views",
         "groups": _groups(inspector) if has_truth else [],
         "has_truth": has_truth,
         "has_pictures": any("image_path" in inspector.data[side] for side in SIDES),

@@ -112,7 +112,8 @@ class Aligner:
         Validation links stay hidden until confidence is learned on them. Unless
         :obj:`training.refit` is off, training then goes on with all seeds: with calibration for
         :obj:`training.refit_epochs` more epochs, without it from the start, for the selected number
-        of epochs.
+        of epochs. Where that does not happen, training goes on in the same way without validation
+        links if people decided on pairs, so that a finished run learns from decisions, too.
 
         Args:
             data (HeteroData): The pair of graphs.
@@ -163,6 +164,12 @@ class Aligner:
             "select", folder, module, seeds.train, seeds.val, self.training, record, quiet
         )
         val = None
+        again = None
+        refit = self.training.refit and seeds.val.size(1) > 0
+        if not refit and seeds.num_decided > 0:  # a finished training has not seen them
+            module, again = self._go_on(
+                visible, seeds.train, seeds, module, run, folder, record, quiet
+            )
         if seeds.val.size(1) > 0:
             module.weigh(seeds.val)
         voters = module.voters()
@@ -171,9 +178,10 @@ class Aligner:
         examined = self.calibrator.examine(*voters, seeds.train.to(module.device))
         learned = self.calibrator.learn(examined, seeds.val.to(module.device))
         doubtful = _report_doubts(data, learned["doubtful"], seeds.val.size(1))
-        again = None
-        if val is not None and self.training.refit:
-            module, again = self._refit(visible, seeds, module, run, folder, record, quiet)
+        if refit:
+            module, again = self._go_on(
+                visible, seeds.all, seeds, module, run, folder, record, quiet
+            )
             del voters  # of large graphs, each takes gigabytes
             voters = module.voters()
         # Validation links are known to whoever asks for the alignment, so they are not proposed.
@@ -185,7 +193,7 @@ class Aligner:
             "view_weights": module.view_weights,
             "confidence": self.calibrator.confidence.state_dict(),
             "entities": _fingerprint(data),
-            "refitted": again is not None,
+            "refitted": refit,
             "accepted": seeds.accepted,
             "alignment": {
                 "pairs": candidates.pairs.cpu(),
@@ -201,12 +209,16 @@ class Aligner:
             "test": self._test(data, "test"),
             "test_all": self._test(data, "all"),
         }
-        self.result = summarize(data, module, self.calibrator, self.seed, seeds, run, again)
+        num_seeds = (seeds.all if refit else seeds.train).size(1)
+        self.result = summarize(
+            data, module, self.calibrator, self.seed, seeds, num_seeds, run, again
+        )
         self.result |= {**measured, "doubtful_links": doubtful}
 
-    def _refit(
+    def _go_on(
         self,
         visible: HeteroData,
+        links: Tensor,
         seeds: Seeds,
         module: AlignmentModule,
         run: PhaseResult,
@@ -214,18 +226,17 @@ class Aligner:
         ledger: Ledger | None,
         quiet: bool,
     ) -> tuple[AlignmentModule, PhaseResult]:
-        """Trains on all seeds: goes on where there was calibration, else starts over."""
+        """Trains on more seeds: goes on where there was calibration, else starts over."""
         if self.calibrate:
-            module.go_on_with(seeds.all, self.training.refit_epochs)
+            module.go_on_with(links, self.training.refit_epochs)
         else:
             weights = module.view_weights
-            module = self._module(visible, seeds.all, run.epochs, None)
+            module = self._module(visible, links, run.epochs, None)
             module.view_weights = weights
         # Its checkpoints hold for these links only: decisions by hand may come before the next.
-        links = seeds.all.tolist(), seeds.rejected.tolist()
-        name = f"refit-{fingerprint(run.epochs, *links)}"
+        name = f"refit-{fingerprint(run.epochs, links.tolist(), seeds.rejected.tolist())}"
         again = run_phase(
-            name, folder, module, seeds.all, seeds.val[:, :0], self.training, ledger, quiet
+            name, folder, module, links, seeds.val[:, :0], self.training, ledger, quiet
         )
         return module, again
 
@@ -243,8 +254,7 @@ class Aligner:
         return voters[0] if self.training.encoder == "online" else voters[1]
 
     def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
-        has_links = bool(data[ANCHOR_EDGE].test_mask.any())
-        if not has_links:
+        if self._links(data, "test").size(1) == 0:
             return None
         config = self.training
         return self.evaluate(
@@ -283,15 +293,20 @@ class Aligner:
                 "'split' cannot be 'val': the model was trained on the validation links in the "
                 "end; what it reached before is in result.json"
             )
-        anchors = data[ANCHOR_EDGE]
-        links = anchors.edge_label_index[:, anchors[f"{split}_mask"]]
-        if split != "train":  # what people accepted was trained on
-            links = links[:, ~contains(self._state["accepted"].to(links.device), links)]
+        links = self._links(data, split)
         if links.size(1) == 0:
             raise ValueError(f"'data' needs to have links with '{split}_mask' (got none)")
         links = sample_links(links, num_links)
         z = self.embeddings
         return evaluate_alignment(z["source"], z["target"], links, candidates, csls_k, matching)
+
+    def _links(self, data: HeteroData, split: str) -> Tensor:
+        anchors = data[ANCHOR_EDGE]
+        links = anchors.edge_label_index[:, anchors[f"{split}_mask"]]
+        if split == "train":
+            return links
+        # What people accepted was trained on.
+        return links[:, ~contains(self._state["accepted"].to(links.device), links)]
 
     def predict(self, data: HeteroData, target_precision: float | None = None) -> pd.DataFrame:
         """Returns the alignment: known links (training and validation), and all candidates, pairs

@@ -101,7 +101,7 @@ class Decisions:
         returns.
 
         A decision whose :obj:`seen` is given and that is in force already is not added again, so
-        that it can be repeated if it is not sure that it arrived.
+        that it can be repeated if it is not sure that it arrived; with another note it is.
 
         Returns:
             int: Number of decisions that were added.
@@ -115,12 +115,17 @@ class Decisions:
         entries: list[dict[str, Any]] = []
         with self.ledger.locked(), self._up_to_date() as in_force:
             verdicts = {pair: entry["decision"] for pair, entry in in_force.items()}
+            notes = {pair: entry.get("note") for pair, entry in in_force.items()}
             for decision in decisions:
                 self._check_entities(decision.pair)
                 before = verdicts.get(decision.pair, UNDECIDED)
-                if decision.seen is not None and before == decision.verdict:
+                repeated = decision.seen is not None and before == decision.verdict
+                same_note = decision.note in (None, notes.get(decision.pair))
+                if repeated and (same_note or decision.verdict == UNDECIDED):
                     continue
-                self._check(decision, before, verdicts)
+                if not repeated:
+                    self._check(decision, before, verdicts)
+                notes[decision.pair] = decision.note
                 verdicts[decision.pair] = decision.verdict
                 entries.append(self._entry(decision))
             self.ledger.append(entries)

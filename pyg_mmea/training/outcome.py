@@ -20,6 +20,7 @@ def summarize(
     calibrator: Calibrator,
     seed: int,
     seeds: Seeds,
+    num_seeds: int,
     run: PhaseResult,
     again: PhaseResult | None,
 ) -> dict[str, Any]:
@@ -30,9 +31,10 @@ def summarize(
         module (AlignmentModule): What was trained.
         calibrator (Calibrator): Its pool and confidence.
         seed (int): Seed of the model.
-        seeds (Seeds): The links it was trained on.
+        seeds (Seeds): The links that training may see.
+        num_seeds (int): How many of them it was trained on in the end.
         run (PhaseResult): The training that was selected on validation links.
-        again (PhaseResult, optional): The training on all seeds, if there was one.
+        again (PhaseResult, optional): The training that went on, if it did.
     """
     pseudo = calibrator.pool.pairs
     anchors = data[ANCHOR_EDGE]
@@ -50,11 +52,12 @@ def summarize(
         "train_seconds": round(run.seconds + (again.seconds if again else 0.0), 2),
         "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": peak_gpu_mb(module.device),
-        "num_seeds": (seeds.all if again else seeds.train).size(1),
-        "num_decided_by_hand": seeds.accepted.size(1) + seeds.rejected.size(1),
+        "num_seeds": num_seeds,
+        "num_decided_by_hand": seeds.num_decided,
         "num_pseudo_labels": pseudo.size(1),
         "pseudo_label_precision": pseudo_label_precision(pseudo, hidden)["precision"],
         "confidence_rule": calibrator.confidence.rule,
         "selection": run.selection,
         "view_weights": module.view_weights,
+        "rank_by": module.config.rank_by,
     }

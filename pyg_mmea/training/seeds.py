@@ -55,3 +55,8 @@ class Seeds:
     def all(self) -> Tensor:
         """Training and validation links."""
         return torch.cat([self.train, self.val], dim=1)
+
+    @property
+    def num_decided(self) -> int:
+        """Number of pairs that people decided on."""
+        return self.accepted.size(1) + self.rejected.size(1)

@@ -91,11 +91,16 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
             (default: :obj:`"w"`)
 
     Raises:
-        ValueError: If :obj:`mode` is neither.
+        ValueError: If :obj:`mode` is neither, or :obj:`path` is a folder.
+        FileNotFoundError: If there is no folder for it.
     """
     if mode not in ("w", "wb"):
         raise ValueError(f"'mode' needs to be 'w' or 'wb' (got '{mode}')")
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"'{path}' is a folder, and no file can take its place")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"'{path.parent}' is no folder, and '{path}' would be in it")
     temporary = _temporary(path)
     text = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyg_mmea.calibration import Ledger, decided_by_hand, in_force, replay
+from pyg_mmea.errors import DataError
 
 A, B, C = [0, 5], [1, 3], [2, 2]
 
@@ -196,3 +197,11 @@ def test_a_locked_ledger(tmp_path, monkeypatch):
             Ledger(path).append([{"epoch": 2}])
     Ledger(path).append([{"epoch": 3}])
     assert [entry["epoch"] for entry in ledger.read()] == [1, 3]
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.path.write_text("no json\n")
+    for read in (ledger.read, lambda: ledger.read_on(0)):
+        with pytest.raises(DataError, match=r"ledger.jsonl: holds what is no JSON"):
+            read()

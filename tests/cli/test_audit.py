@@ -67,6 +67,8 @@ def test_bad_usage(cli, calibrated: Path, tmp_path: Path) -> None:
         ([calibrated, "--reject", uris[0], "no one"], "'no one' is no target entity"),
         ([calibrated, "--note", "why"], "needs '--accept', '--reject' or '--undo'"),
         ([calibrated, "--undo", *uris], "nothing was decided on"),
+        ([calibrated, "--reject", *uris, "--format", "json"], "go with no decision"),
+        ([calibrated, "--reject", *uris, "--since-epoch", "1"], "go with no decision"),
         ([tmp_path], "is missing"),
     ):
         code, _, err = cli("audit", *arguments)

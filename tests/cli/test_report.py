@@ -29,7 +29,7 @@ def test_bad_input(cli, run: Path, tmp_path: Path) -> None:
     for arguments, words in (
         ([tmp_path / "none"], "config.yaml is missing; 'pyg-mmea train' writes it"),
         ([tmp_path / "unfinished"], "aligner.pt is missing; 'pyg-mmea train' writes it"),
-        ([run, "--out", tmp_path / "no" / "folder.html"], "No such file or directory"),
+        ([run, "--out", tmp_path / "no" / "folder.html"], "is no folder"),
     ):
         code, out, err = cli("report", *arguments)
         assert (code, out) == (2, "")

@@ -242,6 +242,16 @@ def test_run_with_next_to_nothing(run: Path, load, data: HeteroData, tmp_path: P
         assert words in page.text, words
 
 
+def test_a_model_that_ranks_by_its_own_embedding(
+    run: Path, load, data: HeteroData, tmp_path: Path
+) -> None:
+    inspector = load(data)
+    inspector.aligner.result.update(view_weights={}, rank_by="joint")
+    page = written(inspector, run, tmp_path / "a.html")
+    assert "ranks by its own joint embedding" in page.text
+    assert "No validation link was there" not in page.text
+
+
 def test_bad_arguments_and_missing_extra(
     run: Path, load, data: HeteroData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from pyg_mmea.data import HideAnchors
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import MEAformerObjective
 from pyg_mmea.nn import PCMEA, MEAformer, PairSpec
-from pyg_mmea.training import Aligner, TrainingConfig
+from pyg_mmea.training import Aligner, Decision, Decisions, TrainingConfig
 from pyg_mmea.typing import ANCHOR_EDGE
 
 QUICK = {
@@ -497,3 +497,45 @@ def test_a_sample_of_links_is_measured(pair: HeteroData) -> None:
         assert (result[name]["num_links"], result[name]["csls_k"]) == (num, 0)
     assert aligner.evaluate(pair)["num_links"] == int(pair[ANCHOR_EDGE].test_mask.sum())
     assert aligner.evaluate(pair, csls_k=0, num_links=7) == result["test"]
+
+
+@pytest.mark.parametrize(
+    ("calibrate", "settings", "val_ratio"),
+    [(True, {}, 0.0), (True, {"refit": False}, 0.1), (False, {"refit": False}, 0.1)],
+)
+def test_a_finished_run_without_refit_learns_from_decisions(
+    tmp_path: Path, calibrate: bool, settings: dict, val_ratio: float
+) -> None:
+    pair = FakeMMKG(val_ratio=val_ratio)[0]
+    settings = {"epochs": 2, "switch_epoch": 1, "refit_epochs": 1, "val_every": 1, **settings}
+    before = _aligner(calibrate, **settings).fit(pair, out=tmp_path, quiet=True)
+    source, target = before.alignment["pairs"][:, 0].tolist()
+    decisions = Decisions(pair, Ledger(tmp_path / LEDGER_NAME))
+    decisions.record([Decision("accept", (source, target))])
+    after = _aligner(calibrate, **settings).fit(pair, tmp_path, resume=True, quiet=True)
+    assert after.result["num_seeds"] == before.result["num_seeds"] + 1
+    assert after.result["refit_epochs"] == (1 if calibrate else 2)
+    changed = [
+        name
+        for name, value in before._state["model"].items()
+        if not torch.equal(value, after._state["model"][name])
+    ]
+    assert changed
+    if val_ratio > 0:  # still hidden
+        assert after.evaluate(pair, "val") == after.result["val"]
+    decisions.record([Decision("undo", (source, target))])
+    undone = _aligner(calibrate, **settings).fit(pair, tmp_path, resume=True, quiet=True)
+    for name, value in before._state["model"].items():
+        assert torch.equal(value, undone._state["model"][name]), name
+
+
+def test_all_test_links_may_be_accepted(tmp_path: Path) -> None:
+    pair = FakeMMKG(num_links=20, seed_ratio=0.9)[0]
+    anchors = pair[ANCHOR_EDGE]
+    tested = anchors.edge_label_index[:, anchors.test_mask].t().tolist()
+    decisions = Decisions(pair, Ledger(tmp_path / LEDGER_NAME))
+    decisions.record([Decision("accept", (source, target)) for source, target in tested])
+    aligner = _aligner(epochs=1, refit=False).fit(pair, tmp_path, quiet=True)
+    assert aligner.result["test"] is aligner.result["test_all"] is None
+    with pytest.raises(ValueError, match="'test_mask'"):
+        aligner.evaluate(pair)

@@ -130,6 +130,16 @@ def test_what_was_seen(data, decisions, free):
     assert decisions.ledger.num_entries == 3
 
 
+def test_a_note_can_follow(decisions, free):
+    pair = (free[0][0], free[1][0])
+    decisions.record([accept(pair)])
+    assert decisions.record([accept(pair, seen="accept", note="why")]) == 1
+    assert decisions.in_force()[pair]["note"] == "why"
+    assert decisions.record([accept(pair, seen="undo", note="why")]) == 0  # the same again
+    assert decisions.record([accept(pair, seen="accept")]) == 0
+    assert decisions.in_force()[pair]["note"] == "why"
+
+
 def test_of_all_at_once_one_wins(data, decisions, free):
     pairs = [(source, target) for source in free[0] for target in free[1]]
     outcome = []

@@ -33,6 +33,16 @@ def test_atomic_write_checks_mode(tmp_path: Path) -> None:
         pass
 
 
+def test_atomic_write_says_where_no_file_can_be(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder"), atomic_write(tmp_path):
+        pass
+    with (
+        pytest.raises(FileNotFoundError, match=f"'{tmp_path / 'none'}' is no folder"),
+        atomic_write(tmp_path / "none" / "file"),
+    ):
+        pass
+
+
 def test_atomic_folder(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     with atomic_folder(path) as temporary:
