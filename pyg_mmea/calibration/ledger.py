@@ -121,7 +121,8 @@ class Ledger:
             try:
                 entries.append(json.loads(line))
             except ValueError as error:
-                raise ValueError(f"{self.path}: {line[:60].strip()!r} is no entry ({error})") from error
+                start = line[:60].strip()
+                raise ValueError(f"{self.path}: {start!r} is no entry ({error})") from error
         return entries
 
     @staticmethod
