@@ -13,7 +13,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.nn import GraphSAGE
 
 import pyg_mmea
-from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool, in_force
+from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool, in_force, replay
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import HideAnchors
 from pyg_mmea.datasets import FakeMMKG
@@ -527,6 +527,31 @@ def test_a_finished_run_without_refit_learns_from_decisions(
     undone = _aligner(calibrate, **settings).fit(pair, tmp_path, resume=True, quiet=True)
     for name, value in before._state["model"].items():
         assert torch.equal(value, undone._state["model"][name]), name
+
+
+def test_the_ledger_replays_after_a_pseudo_label_was_a_seed_for_a_while(tmp_path: Path) -> None:
+    pair = FakeMMKG()[0]
+    settings = {"epochs": 3, "switch_epoch": 1, "round_every": 1, "refit_epochs": 1}
+    before = _aligner(**settings).fit(pair, out=tmp_path, quiet=True)
+    ledger = Ledger(tmp_path / LEDGER_NAME)
+
+    def labels() -> set[tuple[int, int]]:
+        history = replay(ledger.read())
+        return history[max(history)]
+
+    first = labels()
+    one, other = sorted(first)[:2]
+    decisions = Decisions(pair, ledger)
+    for verdicts, expected in (
+        ([Decision("accept", one)], first - {one}),
+        ([Decision("undo", one), Decision("accept", other)], first - {other}),
+        ([Decision("undo", other)], first),
+    ):
+        decisions.record(verdicts)
+        after = _aligner(**settings).fit(pair, tmp_path, resume=True, quiet=True)
+        assert labels() == expected
+        assert after.result["num_pseudo_labels"] == len(expected)
+    assert before.result["num_pseudo_labels"] == len(first)
 
 
 def test_all_test_links_may_be_accepted(tmp_path: Path) -> None:
