@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.calibration.confidence import MAJORITY, VoteConfidence
-from pyg_mmea.calibration.doubt import doubtful_links
 from pyg_mmea.calibration.pool import PseudoLabelPool
 from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
@@ -138,10 +137,9 @@ class Calibrator:
         Returns:
             list[dict]: Ledger entries; the first one sums up the round.
         """
-        examined = self.examine(online, momentum, train_links)
-        candidates, votes, _ = examined
+        candidates, votes, _ = self.examine(online, momentum, train_links)
         survivors = self.pool.survivors(candidates, votes)
-        info = self.learn(examined, calibration_links, survivors)
+        info = self.confidence.fit(candidates, votes, calibration_links, survivors)
         confidence = self.confidence(candidates, votes)
         threshold = self.threshold(confidence[survivors], self.precision)
         entries = self.pool.update(candidates, votes, confidence, threshold.value)
@@ -199,24 +197,3 @@ class Calibrator:
         candidates = self.proposer(similarity)
         votes = collect_votes(similarity, candidates, self.vote_rank, self.excluded_voters)
         return Examined(candidates, votes, similarity)
-
-    def learn(
-        self, examined: Examined, calibration_links: Tensor, eligible: Tensor | None = None
-    ) -> dict[str, Any]:
-        """Has confidence learn from links that no encoder was trained on, but for those that
-        :func:`doubtful_links` sets aside.
-
-        Args:
-            examined (Examined): See :meth:`examine`.
-            calibration_links (torch.Tensor): The links :math:`(2, C)`; may be empty.
-            eligible (torch.Tensor, optional): See
-                :meth:`VoteConfidence.fit <pyg_mmea.calibration.VoteConfidence.fit>`.
-                (default: :obj:`None`)
-
-        Returns:
-            dict: What :meth:`VoteConfidence.fit` returns, and :obj:`doubtful`, a list of links.
-        """
-        doubtful = doubtful_links(*examined, calibration_links)
-        trusted = calibration_links[:, ~doubtful]
-        info = self.confidence.fit(examined.candidates, examined.votes, trusted, eligible)
-        return {**info, "doubtful": calibration_links[:, doubtful].t().tolist()}

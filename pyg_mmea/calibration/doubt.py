@@ -16,13 +16,9 @@ def doubtful_links(
     not even among the many nearest neighbours of each other, while for one of them most voters
     rank the same other entity first.
 
-    A wrong link pairs an entity with one that has nothing in common with it, and whatever is
-    proposed for either then counts as a mistake. Where a tenth of the links are wrong, no pair of
-    entities would look more than nine tenths sure. The counterpart of an entity that the encoders
-    get wrong is nearly always among its neighbours, or else they have no clear favourite.
-
-    Confidence that is learned without these links is as good as this rule is: what it promises
-    holds for entities whose right links do not look like that.
+    People should look at these. Confidence is learned with them all the same: the promise of
+    :func:`~pyg_mmea.calibration.precision_threshold` is for links that nobody has chosen among, and
+    an entity whose right counterpart is far from it looks like that, too.
 
     Args:
         candidates (Candidates): The pairs that are proposed.

@@ -90,7 +90,7 @@ def doubts_table(result: dict[str, Any]) -> Table | None:
     links = result.get("doubtful_links") or []
     if not links:
         return None
-    caption = f"{len(links):,} validation links look wrong, and confidence was learned without them"
+    caption = f"{len(links):,} validation links look wrong"
     if len(links) > _MAX_DOUBTS:
         caption += f"; the first {_MAX_DOUBTS}"
     rows = [[short(uri, _MAX_URI) for uri in link] for link in links[:_MAX_DOUBTS]]

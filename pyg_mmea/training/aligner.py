@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator, Ledger, Votes
+from pyg_mmea.calibration import Calibrator, Ledger, Votes, doubtful_links
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import HideAnchors, sample_links, validate
 from pyg_mmea.data.textfile import read_json
@@ -22,7 +22,7 @@ from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
-from pyg_mmea.training.outcome import summarize
+from pyg_mmea.training.outcome import report_doubts, summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
@@ -176,8 +176,9 @@ class Aligner:
         if seeds.val.size(1) > 0:
             val = _measure(self._final(voters), seeds.val, self.training)
         examined = self.calibrator.examine(*voters, seeds.train.to(module.device))
-        learned = self.calibrator.learn(examined, seeds.val.to(module.device))
-        doubtful = _report_doubts(data, learned["doubtful"], seeds.val.size(1))
+        val_links = seeds.val.to(module.device)
+        self.calibrator.confidence.fit(examined.candidates, examined.votes, val_links)
+        doubtful = report_doubts(data, seeds.val[:, doubtful_links(*examined, val_links).cpu()])
         if refit:
             module, again = self._go_on(
                 visible, seeds.all, seeds, module, run, folder, record, quiet
@@ -388,20 +389,6 @@ class Aligner:
             raise DataError("is no aligner", folder / _STATE) from error
         aligner.result = read_json(folder / _RESULT)
         return aligner
-
-
-def _report_doubts(data: HeteroData, links: list[list[int]], num_links: int) -> list[list[str]]:
-    """Tells people which known links look wrong, and returns their URIs."""
-    uris = [[data[side].uri[i] for side, i in zip(SIDES, link, strict=True)] for link in links]
-    if uris:
-        logger.warning(
-            "%d of %d validation links look wrong, and confidence is learned without them; they "
-            "are in result.json, such as %s",
-            len(uris),
-            num_links,
-            " = ".join(uris[0]),
-        )
-    return uris
 
 
 def _fingerprint(data: HeteroData) -> str:

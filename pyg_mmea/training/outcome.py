@@ -1,7 +1,9 @@
 """What a run ends in: its summary and its alignment."""
 
+import logging
 from typing import Any
 
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea import __version__
@@ -11,7 +13,9 @@ from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.phase import PhaseResult
 from pyg_mmea.training.resources import peak_gpu_mb, peak_rss_mb
 from pyg_mmea.training.seeds import Seeds
-from pyg_mmea.typing import ANCHOR_EDGE
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+
+logger = logging.getLogger(__name__)
 
 
 def summarize(
@@ -61,3 +65,23 @@ def summarize(
         "view_weights": module.view_weights,
         "rank_by": module.config.rank_by,
     }
+
+
+def report_doubts(data: HeteroData, links: Tensor) -> list[list[str]]:
+    """Tells people which validation links look wrong, and returns their URIs.
+
+    Args:
+        data (HeteroData): The pair.
+        links (torch.Tensor): See :func:`~pyg_mmea.calibration.doubtful_links` :math:`(2, L)`.
+    """
+    uris = [
+        [data[side].uri[i] for side, i in zip(SIDES, link, strict=True)]
+        for link in links.t().tolist()
+    ]
+    if uris:
+        logger.warning(
+            "%d validation links look wrong; they are in result.json, such as %s",
+            len(uris),
+            " = ".join(uris[0]),
+        )
+    return uris

@@ -7,7 +7,6 @@ from pyg_mmea.calibration import (
     SparseSimilarity,
     Votes,
     doubtful_links,
-    precision_threshold,
 )
 
 
@@ -65,19 +64,3 @@ def test_wrong_links_are_found(num_wrong: int) -> None:
     doubtful = doubtful_links(*examined, links)
     assert not doubtful[~wrong].any()
     assert int(doubtful.sum()) >= 0.7 * num_wrong
-
-
-def test_confidence_is_learned_without_them() -> None:
-    online, links, _ = world(40)
-    calibrator = Calibrator(num_neighbors=10)
-    examined = calibrator.examine(online, None, links[:, :0])
-    candidates, votes, _ = examined
-    threshold = []
-    for learn in (calibrator.learn, lambda e, x: calibrator.confidence.fit(e[0], e[1], x)):
-        learn(examined, links)
-        cases = calibrator.confidence.cases
-        threshold.append(
-            precision_threshold(calibrator.confidence(candidates, votes), *cases, 0.95)
-        )
-    assert threshold[0] < 1
-    assert threshold[1] == float("inf")

@@ -564,3 +564,16 @@ def test_all_test_links_may_be_accepted(tmp_path: Path) -> None:
     assert aligner.result["test"] is aligner.result["test_all"] is None
     with pytest.raises(ValueError, match="'test_mask'"):
         aligner.evaluate(pair)
+
+
+def test_links_that_look_wrong_are_named(
+    pair: HeteroData, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = lambda candidates, votes, similarity, links: torch.arange(links.size(1)) == 1  # noqa: E731
+    monkeypatch.setattr("pyg_mmea.training.aligner.doubtful_links", looks)
+    aligner = _aligner(False, epochs=1, refit=False).fit(pair, quiet=True)
+    anchors = pair[ANCHOR_EDGE]
+    source, target = anchors.edge_label_index[:, anchors.val_mask][:, 1].tolist()
+    uris = [pair["source"].uri[source], pair["target"].uri[target]]
+    assert aligner.result["doubtful_links"] == [uris]
+    assert " = ".join(uris) in caplog.text
