@@ -19,7 +19,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.baselines import Baseline
 from pyg_mmea.cli.provenance import describe_source
-from pyg_mmea.cli.train import add_data_argument
+from pyg_mmea.cli.settings import add_data_argument
 from pyg_mmea.training.resources import peak_rss_mb
 from pyg_mmea.typing import ANCHOR_EDGE
 from pyg_mmea.utils.io import atomic_write

@@ -35,7 +35,7 @@ from specs import HERE, config_files, data_arguments, data_root, expand
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.provenance import describe_source
-from pyg_mmea.cli.train import load_run
+from pyg_mmea.cli.runs import load_run
 from pyg_mmea.metrics import pseudo_label_precision
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pyg_mmea.cli import main
-from pyg_mmea.cli.train import build_parser
+from pyg_mmea.cli.settings import build_parser
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.pairfile import read_pair_file
 from pyg_mmea.datasets import FakeMMKG

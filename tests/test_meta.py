@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 
 import pyg_mmea
 from pyg_mmea.baselines import Baseline
-from pyg_mmea.cli.train import build_parser
+from pyg_mmea.cli.settings import build_parser
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pyg_mmea"

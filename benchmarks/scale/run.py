@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 
 from pyg_mmea.cli.provenance import describe_source
-from pyg_mmea.cli.train import load_run
+from pyg_mmea.cli.runs import load_run
 from pyg_mmea.metrics import hits_at_k, pseudo_label_precision
 from pyg_mmea.metrics.ranks import link_ranks
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES

@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import restricted_number_type
 
 from pyg_mmea.cli.console import note
-from pyg_mmea.cli.train import load_run
+from pyg_mmea.cli.runs import load_run
 from pyg_mmea.utils import write_alignment
 
 Precision = restricted_number_type("Precision", float, [(">", 0), ("<=", 1)])

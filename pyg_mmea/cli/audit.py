@@ -12,7 +12,7 @@ from jsonargparse.typing import NonNegativeInt
 from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import BY_HAND, LEDGER_NAME, Entry, is_by_hand
 from pyg_mmea.cli.console import echo, note, table
-from pyg_mmea.cli.train import load_data, when_used
+from pyg_mmea.cli.runs import load_data, when_used
 from pyg_mmea.training.decisions import VERDICTS, Decision, Decisions, Verdict
 from pyg_mmea.typing import SIDES
 

@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 
 from pyg_mmea.cli.console import echo, metrics_table
-from pyg_mmea.cli.train import load_run
+from pyg_mmea.cli.runs import load_run
 
 
 def run(arguments: Sequence[str]) -> None:

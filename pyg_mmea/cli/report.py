@@ -7,7 +7,7 @@ from jsonargparse.typing import NonNegativeInt
 
 from pyg_mmea.cli.align import Precision
 from pyg_mmea.cli.console import note
-from pyg_mmea.cli.train import load_inspector
+from pyg_mmea.cli.runs import load_inspector
 from pyg_mmea.report import write_report
 
 

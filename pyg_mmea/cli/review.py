@@ -10,7 +10,7 @@ from jsonargparse.typing import PositiveInt, restricted_number_type
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.console import echo, note
-from pyg_mmea.cli.train import is_training, load_inspector, when_used
+from pyg_mmea.cli.runs import is_training, load_inspector, when_used
 from pyg_mmea.review import ReviewSession
 from pyg_mmea.training import Decisions
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_mmea.cli.train import build_parser
+from pyg_mmea.cli.settings import build_parser
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.typing import ANCHOR_EDGE
 

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from pyg_mmea.cli.train import build_parser
+from pyg_mmea.cli.settings import build_parser
 
 ROOT = Path(__file__).parents[2]
 Script = Callable[[str], ModuleType]

@@ -12,7 +12,7 @@ import pytest
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli import main
-from pyg_mmea.cli.train import is_training, load_inspector
+from pyg_mmea.cli.runs import is_training, load_inspector
 from pyg_mmea.review import ReviewSession
 from pyg_mmea.training import Decision, Decisions
 from pyg_mmea.utils.io import file_lock

@@ -14,7 +14,8 @@ from jsonargparse import Namespace
 
 import pyg_mmea
 from pyg_mmea.cli import main
-from pyg_mmea.cli.train import build_parser, load_data
+from pyg_mmea.cli.runs import load_data
+from pyg_mmea.cli.settings import build_parser
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE

@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli import main
-from pyg_mmea.cli.train import load_inspector
+from pyg_mmea.cli.runs import load_inspector
 from pyg_mmea.data import AlignmentData
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.inspect import Inspector

@@ -1,0 +1,95 @@
+"""The folder of a run: what is in it, and who is at work there."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+from jsonargparse import Namespace
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.calibration import Ledger
+from pyg_mmea.calibration.ledger import LEDGER_NAME
+from pyg_mmea.cli.settings import build_parser
+from pyg_mmea.inspect import Inspector
+from pyg_mmea.training import Aligner
+from pyg_mmea.utils.io import file_lock
+
+CONFIG = "config.yaml"
+_TRAINING = "train"  # what is locked, no file of that name
+
+
+def load_run(folder: str | Path) -> tuple[HeteroData, Aligner]:
+    """Builds the pair of graphs and loads the aligner of a finished run.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run, or one that is not finished.
+    """
+    return load_data(folder), Aligner.load(folder)
+
+
+def load_inspector(folder: str | Path, **kwargs: Any) -> Inspector:
+    """Loads what a finished run says of its entities and pairs, with arguments of
+    :class:`~pyg_mmea.inspect.Inspector`.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run, or one that is not finished.
+    """
+    data, aligner = load_run(folder)
+    return Inspector(data, aligner, Ledger(Path(folder, LEDGER_NAME)).read(), **kwargs)
+
+
+def load_data(folder: str | Path) -> HeteroData:
+    """Builds the pair of graphs of a run, finished or not.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run.
+    """
+    path = Path(folder, CONFIG)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it")
+    parser = build_parser()
+    config = parser.parse_args(["--config", str(path), "--out", str(folder)])
+    return parser.instantiate(Namespace(data=config.data)).data[0]
+
+
+def resume_command(folder: str | Path) -> str:
+    """The command that goes on with a run."""
+    return f"pyg-mmea train --out {shlex.quote(str(folder))} --resume"
+
+
+def is_training(folder: str | Path) -> bool:
+    """Tells whether a process is training the run in a folder."""
+    try:
+        with file_lock(Path(folder, _TRAINING)).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def when_used(folder: str | Path) -> str:
+    """Says when decisions by hand that are taken now come into use."""
+    command = f"'{resume_command(folder)}'"
+    if is_training(folder):
+        return f"a training of this run is under way and does not see it; {command} after it does"
+    return f"{command} uses it"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training the run in a folder.
+
+    Raises:
+        RuntimeError: If one is at it.
+    """
+    lock = file_lock(folder / _TRAINING)
+    try:
+        lock.acquire(timeout=1)  # 'is_training' holds it for a moment
+    except Timeout as error:
+        raise RuntimeError(f"another process is training the run in '{folder}'") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,81 @@
+"""The settings of a run."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+
+from pyg_mmea.calibration import Calibrator
+from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
+from pyg_mmea.nn import AlignmentModel, PairSpec
+from pyg_mmea.resolver import PLUGIN_GROUP
+from pyg_mmea.training import TrainingConfig
+
+_CLASSES = {
+    "model": {"class_path": "pyg_mmea.nn.PCMEA"},
+    "objective": {"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
+}
+
+
+class _Parser(ArgumentParser):
+    """Gives a class that is chosen its own defaults: by itself, jsonargparse keeps those of the
+    default class where an argument has the same name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.classes: dict[str, Any] = {}  # none in the parsers of nested arguments
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+        self.set_defaults(self.classes)
+        config = super().parse_args(*args, **kwargs)
+        if not self.classes:
+            return config
+        self.set_defaults({key: {"class_path": config[key].class_path} for key in self.classes})
+        return super().parse_args(*args, **kwargs)
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of the settings of a run, which also reads its :obj:`config.yaml`."""
+    for point in entry_points(group=PLUGIN_GROUP):
+        point.load()  # a class needs to be imported to be found by its name
+    parser = _Parser(
+        prog="pyg-mmea train",
+        description="Trains a model on a pair of graphs and evaluates it once.",
+        epilog="--epochs N and --lr X are short for --training.epochs and --training.lr.",
+    )
+    parser.classes = _CLASSES
+    parser.add_argument("--config", action="config", help="YAML file of settings; options win")
+    parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="continue the run in RUN")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_data_argument(parser)
+    parser.add_argument(
+        "--model",
+        type=Callable[[PairSpec], AlignmentModel],
+        default=_CLASSES["model"],
+        help="name or class path of a model",
+    )
+    parser.add_argument(
+        "--objective",
+        type=Callable[[dict[str, int]], torch.nn.Module],
+        default=_CLASSES["objective"],
+        help="name or class path of an objective",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Calibrator | Literal["none"],
+        default={"class_path": "pyg_mmea.calibration.Calibrator"},
+        help="how pseudo-labels are chosen; 'none' trains on the seeds alone",
+    )
+    parser.add_argument("--training", type=TrainingConfig, default=TrainingConfig())
+    parser.add_argument("--seed", type=int, default=0, help="seed of the model")
+    return parser
+
+
+def add_data_argument(parser: ArgumentParser) -> None:
+    """Adds the option that names a dataset and its arguments."""
+    parser.add_subclass_arguments(
+        (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
+    )
