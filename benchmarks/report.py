@@ -20,10 +20,11 @@ Protocol: official splits; structure and relations (DBP15K), and attributes (RSN
 (emoji, handcrafted features); no literal values, and no names but in tables that say so. Hits@1 and
 MRR are means of both directions with CSLS (k = 10), exact ranks, no one-to-one matching; "Sinkhorn"
 has entities compete for their counterparts, by optimal transport on the nearest candidates. A tenth
-of the seeds is held back as validation links; it weighs the views and calibrates the confidence.
-Nothing is selected on test links: all runs share one set of defaults and use the last epoch. Then
-training ends on all seeds, validation links included: without calibration it starts over, with it
-ten more epochs follow; both count in the time. "all" ranks every entity of the other graph instead
+of the seeds is held back as validation links; it weighs the views, unless a setting ranks by the
+model's own joint embedding, and calibrates the confidence. Nothing is selected on test links: a
+setting is the same for all data, and its last epoch counts. Then training ends on all seeds,
+validation links included: without calibration it starts over, with it ten more epochs follow; both
+count in the time. Baselines are fitted on all seeds. "all" ranks every entity of the other graph instead
 of the counterparts of the test links. "Published" is what a paper gives for the same inputs, as a
 rule of the epoch that was best on the test links. The precision of pseudo-labels and alignments is
 taken over pairs of which at least one entity has a link that was hidden. Times are seconds of
