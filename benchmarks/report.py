@@ -24,12 +24,13 @@ of the seeds is held back as validation links; it weighs the views, unless a set
 model's own joint embedding, and calibrates the confidence. Nothing is selected on test links: a
 setting is the same for all data, and its last epoch counts. Then training ends on all seeds,
 validation links included: without calibration it starts over, with it ten more epochs follow; both
-count in the time. Baselines are fitted on all seeds. "all" ranks every entity of the other graph instead
-of the counterparts of the test links. "Published" is what a paper gives for the same inputs, as a
-rule of the epoch that was best on the test links. The precision of pseudo-labels and alignments is
-taken over pairs of which at least one entity has a link that was hidden. Times are seconds of
-training with {threads} CPU thread(s) a run on {machine}, with other runs beside it on two cores, so
-they are upper bounds; memory is peak resident memory of the process. Commits: {commits}.
+count in the time. Baselines are fitted on all seeds. "all" ranks every entity of the other graph
+instead of the counterparts of the test links. "Published" is what a paper gives for the same
+inputs, as a rule of the epoch that was best on the test links. The precision of pseudo-labels and
+alignments is taken over pairs of which at least one entity has a link that was hidden. Times are
+seconds of training with {threads} CPU thread(s) a run on {machine}, with other runs beside it on
+two cores, so they are upper bounds; memory is peak resident memory of the process. Commits:
+{commits}.
 """
 SELECTED = (
     "**Selected on the test links**, as published code does: to see what that is worth, not to "
