@@ -1,5 +1,6 @@
 """The high-level interface: fit, evaluate, predict."""
 
+import copy
 import json
 import logging
 import tempfile
@@ -20,6 +21,7 @@ from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
+from pyg_mmea.training.extension import extend
 from pyg_mmea.training.fitting import Fitting, entity_fingerprint
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.typing import ANCHOR_EDGE
@@ -211,7 +213,12 @@ class Aligner:
         # What people accepted was trained on.
         return links[:, ~contains(self._state["accepted"].to(links.device), links)]
 
-    def predict(self, data: HeteroData, target_precision: float | None = None) -> pd.DataFrame:
+    def predict(
+        self,
+        data: HeteroData,
+        target_precision: float | None = None,
+        only_new: bool = False,
+    ) -> pd.DataFrame:
         """Returns the alignment: known links (training and validation), and all candidates, pairs
         that are each other's best.
 
@@ -225,14 +232,17 @@ class Aligner:
                 expected to have this precision; see
                 :func:`~pyg_mmea.calibration.precision_threshold` for what is promised.
                 (default: :obj:`None`, which keeps all)
+            only_new (bool): Leave out pairs of two entities that were trained on; for an aligner
+                that :meth:`extend` made. (default: :obj:`False`)
 
         Returns:
             pandas.DataFrame: ``source``, ``target`` (URIs), ``confidence``, ``rank_margin``,
             ``origin`` (:obj:`"known"` or :obj:`"predicted"`), best first; the number of source
-            entities left out is in ``.attrs["abstained"]``.
+            entities left out (with :obj:`only_new`, of new ones) is in ``.attrs["abstained"]``.
 
         Raises:
-            ValueError: If :obj:`target_precision` is not in (0, 1].
+            ValueError: If :obj:`target_precision` is not in (0, 1], or if :obj:`only_new` is asked
+                of an aligner without new entities.
         """
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
@@ -249,8 +259,60 @@ class Aligner:
                     threshold.rule,
                 )
             order = order[part["confidence"][order] >= threshold.value]
+        known = part["known"]
+        if only_new:
+            if "new" not in self._state:
+                raise ValueError("'only_new' needs an aligner that 'extend' made")
+            order = order[self._is_new(part["pairs"][:, order])]
+            known = known[:, self._is_new(known)]
         found = part["pairs"][:, order], part["confidence"][order], part["margin"][order]
-        return alignment_table(data, part["known"], *found)
+        table = alignment_table(data, known, *found)
+        if only_new:
+            new = self._state["new"]["source"].nonzero().view(-1)
+            in_table = torch.cat([known[0], found[0][0]])
+            table.attrs["abstained"] = int((~torch.isin(new, in_table)).sum())
+        return table
+
+    def _is_new(self, pairs: Tensor) -> Tensor:
+        new = self._state["new"]
+        return new["source"][pairs[0]] | new["target"][pairs[1]]
+
+    def extend(self, data: HeteroData) -> Self:
+        """Returns an aligner for a pair that has more than the one that was fitted: entities and
+        triples that came since, with nothing trained anew.
+
+        Entities are known by their URIs. New ones have no vector of their own; they get the mean
+        of their neighbours' (as out-of-knowledge-base entities in `"Knowledge Transfer for
+        Out-of-Knowledge-Base Entities: A Graph Neural Network Approach"
+        <https://arxiv.org/abs/1706.05674>`_), and all encoders, weights of views and the confidence
+        of the training. Links that the pair has in addition are known ones. Triples of relations
+        that are new are left out; bags are brought to the columns of training, and dense features
+        to its axes by a linear map, if they are not what they were.
+
+        Confidence was learned on entities that were trained on. For pairs of new ones, of which
+        fewer views know anything, :obj:`target_precision` is an estimate.
+
+        The result has no metrics and is not meant to be fitted.
+
+        Args:
+            data (HeteroData): The pair as it is now.
+
+        Raises:
+            ValueError: If the pair is broken, if its features are not those of training and no
+                linear map brings them back, if :obj:`model` is not the one that was trained, or if
+                the run is of an older version.
+        """
+        validate(data)
+        self.embeddings  # noqa: B018  # raises if there is none
+        if "trained" not in self._state:
+            raise ValueError("a run of an older version cannot be extended; train it anew")
+        other = copy.copy(self)
+        other.calibrator = copy.copy(self.calibrator)
+        other._state = extend(
+            self._state, data, self.model_factory, other.calibrator, self.training
+        ) | {"entities": entity_fingerprint(data)}
+        other.result = {}
+        return other
 
     def check(self, data: HeteroData) -> None:
         """Makes sure that a pair is the one that was fitted.
@@ -260,7 +322,10 @@ class Aligner:
         """
         self.embeddings  # noqa: B018  # raises if there is none
         if entity_fingerprint(data) != self._state["entities"]:
-            raise ValueError("'data' needs to be the pair that was fitted (its entities differ)")
+            raise ValueError(
+                "'data' needs to be the pair that was fitted (its entities differ); 'extend', and "
+                "'pyg-mmea align --extend', align what came since"
+            )
 
     def save(self, folder: str | Path) -> None:
         """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`."""
@@ -273,8 +338,13 @@ class Aligner:
             json.dump(self.result, file, indent=2)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, **kwargs: Any) -> Self:
         """Loads what :meth:`save` wrote, for :meth:`evaluate` and :meth:`predict`.
+
+        Args:
+            folder (str or Path): Folder of the run.
+            **kwargs: Arguments of the aligner that was fitted. Of these, :meth:`extend` needs
+                those that were not the default.
 
         Raises:
             FileNotFoundError: If the folder holds no finished run.
@@ -283,7 +353,7 @@ class Aligner:
         folder = Path(folder)
         if not (folder / _STATE).is_file():
             raise FileNotFoundError(f"{folder / _STATE} is missing; 'pyg-mmea train' writes it")
-        aligner = cls()
+        aligner = cls(**kwargs)
         aligner._state = load_tensors(folder / _STATE)
         try:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])

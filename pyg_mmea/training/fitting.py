@@ -19,6 +19,7 @@ from pyg_mmea.training.outcome import report_doubts, summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
+from pyg_mmea.training.trained import Trained
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import fingerprint
 
@@ -69,9 +70,7 @@ class Fitting:
             ledger.resume(0)
         self.seeds = Seeds.read(data, ledger)
         self.ledger = ledger if first else None
-        self.visible = HideAnchors("train")(data)
-        if config.precision == "64-true":  # Lightning casts the weights alone
-            self.visible = self.visible.apply(lambda x: x.double() if x.is_floating_point() else x)
+        self.visible = in_precision(HideAnchors("train")(data), config)
         self.again: PhaseResult | None = None
 
     def run(self) -> dict[str, Any]:
@@ -159,7 +158,11 @@ class Fitting:
         module, seeds = self.module, self.seeds
         return {
             **align(self.calibrator, voters, seeds.all, self.config),
-            "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
+            "model": _on_cpu(module.model),
+            "momentum": _on_cpu(module.momentum.module),
+            "trained": Trained.of(self.visible)._asdict(),
+            "beliefs": module.beliefs(),
+            "rejected": seeds.rejected,
             "view_weights": module.view_weights,
             "confidence": self.calibrator.confidence.state_dict(),
             "entities": entity_fingerprint(self.data),
@@ -193,6 +196,17 @@ def align(
             "votes": votes.cpu()._asdict(),
         },
     }
+
+
+def in_precision(data: HeteroData, config: TrainingConfig) -> HeteroData:
+    """Casts features to what the weights are, which is all that Lightning casts."""
+    if config.precision != "64-true":
+        return data
+    return data.apply(lambda x: x.double() if x.is_floating_point() else x)
+
+
+def _on_cpu(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in model.state_dict().items()}
 
 
 def final_views(voters: Voters, config: TrainingConfig) -> Embeddings:
