@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -114,13 +113,12 @@ def entity_vectors(vectors: Tensor, place: Tensor, edge_index: Tensor) -> Tensor
     done = place >= 0
     out = vectors.new_zeros(place.numel(), vectors.size(1))
     out[done] = vectors[place[done]]
-    length = vectors.norm(dim=1).mean()
     sender, receiver = torch.cat([edge_index, edge_index.flip(0)], dim=1)
     while True:
         edges = done[sender] & ~done[receiver]
         if not bool(edges.any()):
             return out
+        row, count = receiver[edges].unique(return_counts=True)
         near = torch.zeros_like(out).index_add_(0, receiver[edges], out[sender[edges]])
-        reached = receiver[edges].unique()
-        out[reached] = length * F.normalize(near[reached], dim=1)
-        done[reached] = True
+        out[row] = near[row] / count.view(-1, 1)
+        done[row] = True
