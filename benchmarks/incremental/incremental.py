@@ -23,6 +23,7 @@ from run import found_pairs, shown  # noqa: E402
 from specs import data_arguments  # noqa: E402
 from tables import DATA, commits  # noqa: E402
 
+from pyg_mmea.cli.provenance import describe_source  # noqa: E402
 from pyg_mmea.cli.runs import load_extended, load_run  # noqa: E402
 from pyg_mmea.metrics import evaluate_alignment, pseudo_label_precision  # noqa: E402
 from pyg_mmea.training import Aligner  # noqa: E402
@@ -83,7 +84,8 @@ def run(name: str, ratio: float, work: Path) -> dict[str, Any]:
     whole_call = ["-m", "pyg_mmea", "train", "--config", str(CONFIG), *data_arguments(name)]
     hide = ["--data.transform", "HideEntities", "--data.transform.ratio", str(ratio)]
     folders = work / name / "whole", work / name / f"part_{ratio}"
-    summaries = [train(whole_call, folders[0]), train([*whole_call, *hide], folders[1])]
+    summary = train(whole_call, folders[0])
+    train([*whole_call, *hide], folders[1])
     whole, on_everything = load_run(folders[0])
     part, _ = load_run(folders[1])
     data, extended = load_extended(folders[1], ["--data.transform", "null"])
@@ -94,8 +96,8 @@ def run(name: str, ratio: float, work: Path) -> dict[str, Any]:
         "num_links": links.size(1),
         "extended": measure(data, extended, links),
         "trained": measure(whole, on_everything, links),
-        "git": summaries[0]["git"],
-        "git_begun": summaries[1]["git"],
+        "git": describe_source()["git"],
+        "git_begun": summary["git"],
         "commands": [shown(whole_call), shown([*whole_call, *hide])],
     }
 
