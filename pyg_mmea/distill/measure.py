@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.distill.inputs import entity_inputs, take_rows
-from pyg_mmea.distill.student import Student
+from pyg_mmea.distill.student import Student, stored_state
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
@@ -57,13 +57,12 @@ def compare(
     links = links[:, ~contains(aligner.alignment["known"], links)]  # people accepted these
     inputs = entity_inputs(data, "source", student.encoder.spec)
     rows = torch.arange(_ROWS) % data["source"].num_nodes
-    weights = student.encoder.state_dict().values()
-    dtype = embeddings["source"].dtype
+    weights = stored_state(student.encoder, embeddings["source"].dtype)
     out = {}
     with _one_thread(), torch.no_grad():
         for name, z, tensors in (
             ("teacher", aligner.embeddings, list(teacher_weights)),
-            ("student", embeddings, [x.to(dtype) for x in weights]),
+            ("student", embeddings, list(weights.values())),
         ):
             unit_s, unit_t = (normalize(z[side].float()) for side in SIDES)
             test = None

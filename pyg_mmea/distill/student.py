@@ -55,9 +55,8 @@ class Student:
     def stored(self, storage: Storage) -> Self:
         """Returns a copy that has the precision of what :meth:`save` writes."""
         encoder = _make(self.settings)
-        dtype = getattr(torch, storage)
-        state = self.encoder.state_dict()
-        encoder.load_state_dict({name: x.to(dtype).float() for name, x in state.items()})
+        state = stored_state(self.encoder, getattr(torch, storage))
+        encoder.load_state_dict({name: x.float() for name, x in state.items()})
         return type(self)(encoder.eval(), dict(self.result))
 
     @property
@@ -81,12 +80,12 @@ class Student:
         Args:
             folder (str or Path): Where to.
             embeddings (dict): What :meth:`embed` returns for the pair that was distilled.
-            storage (str): Type of all numbers in the files. (default: :obj:`"float32"`)
+            storage (str): Type of weights and embeddings in the files; mean and standard deviation
+                of features stay as they are. (default: :obj:`"float32"`)
         """
         folder = Path(folder)
         dtype = getattr(torch, storage)
-        state = {name: x.to(dtype) for name, x in self.encoder.state_dict().items()}
-        torch.save(state, folder / WEIGHTS)
+        torch.save(stored_state(self.encoder, dtype), folder / WEIGHTS)
         torch.save({side: x.to(dtype) for side, x in embeddings.items()}, folder / EMBEDDINGS)
         for name, content in ((SETTINGS, self.settings), (RESULT, self.result)):
             text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -112,6 +111,15 @@ class Student:
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
             raise DataError("is no student", folder / WEIGHTS) from error
         return cls(encoder.eval(), read_json(folder / RESULT))
+
+
+def stored_state(encoder: EntityEncoder, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What is written of an encoder."""
+    weights = {name for name, _ in encoder.named_parameters()}
+    return {
+        name: x.to(dtype) if name in weights else x  # the scale of a feature may be any number
+        for name, x in encoder.state_dict().items()
+    }
 
 
 def _make(settings: dict[str, Any]) -> EntityEncoder:

@@ -130,7 +130,7 @@ def distill(
         config (DistillConfig, optional): The settings. (default: :obj:`None`)
         unseen (Mapping[str, torch.Tensor], optional): For each graph the entities that are no
             examples, to measure later how the student does on new ones. Means over neighbours
-            have their features all the same. (default: :obj:`None`)
+            and over all entities have their features all the same. (default: :obj:`None`)
 
     Raises:
         ValueError: If the pair is another one, or lacks a modality that is asked for.

@@ -80,7 +80,14 @@ def test_export(cli, student: Path, tmp_path: Path) -> None:
 
 
 def test_export_needs_a_student(cli, run: Path, student: Path, tmp_path: Path) -> None:
+    unfinished, broken = tmp_path / "unfinished", tmp_path / "broken"
+    for folder in (unfinished, broken):
+        folder.mkdir()
+        (folder / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    torch.save({"model": []}, broken / "aligner.pt")
     for arguments, words in (
+        ([unfinished, "--out", tmp_path / "a.pt2"], "aligner.pt is missing; 'pyg-mmea train'"),
+        ([broken, "--out", tmp_path / "a.pt2"], "aligner.pt: is no aligner"),
         ([run, "--out", tmp_path / "a.pt2"], "132 entities have a learned vector each"),
         ([run, "--out", tmp_path / "a.pt2"], f"'pyg-mmea distill {run} --out STUDENT'"),
         ([tmp_path, "--out", tmp_path / "a.pt2"], "student.json is missing"),
@@ -90,7 +97,7 @@ def test_export_needs_a_student(cli, run: Path, student: Path, tmp_path: Path) -
         assert (code, out) == (2, "")
         assert words in err
         assert err.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("a.*"))
 
 
 def test_export_of_a_run_without_learned_vectors(cli, quick: list[str], tmp_path: Path) -> None:

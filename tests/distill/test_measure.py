@@ -18,9 +18,10 @@ def test_compare(pair, teacher: Aligner, student: Student) -> None:
     assert out["teacher"]["weight_bytes"] == 4 * 17
     assert out["teacher"]["embed_ms"] is None
     assert out["student"]["channels"] == 16
-    num = sum(x.numel() for x in student.encoder.state_dict().values())
-    assert out["student"]["num_parameters"] == num
-    assert out["student"]["weight_bytes"] == 2 * num
+    num = sum(x.numel() for x in student.encoder.parameters())
+    scales = sum(x.numel() for x in student.encoder.buffers())
+    assert out["student"]["num_parameters"] == num + scales
+    assert out["student"]["weight_bytes"] == 2 * num + 4 * scales
     assert out["student"]["embedding_bytes"] == sum(2 * x.numel() for x in z.values())
     assert min(out["student"]["embed_ms"], out["student"]["search_ms"]) > 0
 
