@@ -62,6 +62,15 @@ COLUMNS = [
 ]
 
 
+TRACKS = [*DATA, *(f"{data}+names" for data in DATA)]
+
+
+def title_of(data: str) -> str:
+    """What a data set, with its condition, is called."""
+    name, _, condition = data.partition("+")
+    return ", with ".join(filter(None, [DATA.get(name, name), condition]))
+
+
 def table(runs_of: dict[str, list[dict]], published: dict[str, str]) -> list[str]:
     """A row a setting, of one data set."""
     columns = [*COLUMNS, "published Hits@1"] if published else COLUMNS
@@ -102,7 +111,7 @@ def alignment_table(runs_of: dict[str, list[dict]]) -> list[str]:
         "| data | " + " | ".join(heads) + " |",
         "| --- |" + " --- |" * len(heads),
     ]
-    for data, title in DATA.items():
+    for data in TRACKS:
         cells = []
         for target in targets:
             worth = [run["alignment"][target] for run in runs_of.get(data, [])]
@@ -110,7 +119,7 @@ def alignment_table(runs_of: dict[str, list[dict]]) -> list[str]:
             found = spread([each["coverage"] for each in worth]) if worth else ""
             cells.append(f"{spread(known)} ({found})" if known else f"none ({found})")
         if runs_of.get(data):
-            lines.append("| " + " | ".join([title, *cells]) + " |")
+            lines.append("| " + " | ".join([title_of(data), *cells]) + " |")
     return lines
 
 
@@ -154,7 +163,7 @@ def draw_reliability(runs_of: dict[str, list[dict]], path: Path) -> bool:
             axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
             for curve in curves:
                 axis.plot(curve["confidence"], curve["precision"], marker="o", markersize=3)
-            axis.set(title=DATA[data], xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
+            axis.set(title=title_of(data), xlabel="confidence", xlim=(0, 1), ylim=(0, 1))
             axis.title.set_fontsize(9)
         axes[0, 0].set_ylabel("precision on test links")
     return True
@@ -166,7 +175,7 @@ def summary(results: Results) -> str:
         "| Hits@1 | seeds alone | with calibration | and Sinkhorn | pseudo-labels (precision) |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for data, title in DATA.items():
+    for data in TRACKS:
         alone, runs = (results.get(name, {}).get(data, []) for name in ("supervised", "calibrated"))
         if not alone and not runs:
             continue
@@ -177,7 +186,7 @@ def summary(results: Results) -> str:
         ]
         known = [r["pseudo_label_precision"] for r in runs if r["pseudo_label_precision"]]
         labels = spread([run["num_pseudo_labels"] for run in runs], 0) if runs else ""
-        cells = [title, *hits, f"{labels} ({spread(known)})" if known else labels]
+        cells = [title_of(data), *hits, f"{labels} ({spread(known)})" if known else labels]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -195,16 +204,13 @@ def fill(path: Path, text: str) -> None:
 def sections(results: Results, papers: dict[str, dict]) -> list[str]:
     """What each data set gives, in one table of all settings."""
     lines = []
-    tracks = [*DATA, *(f"{data}+names" for data in DATA)]
-    others = sorted({data for of in results.values() for data in of} - {*tracks})
-    for data in [*tracks, *others]:
+    others = sorted({data for of in results.values() for data in of} - {*TRACKS})
+    for data in [*TRACKS, *others]:
         runs_of = {setting: of[data] for setting, of in results.items() if of.get(data)}
         if not runs_of:
             continue
         published = {setting: row[data] for setting, row in papers.items() if data in row}
-        name, _, condition = data.partition("+")
-        title = ", with ".join(filter(None, [DATA.get(name, name), condition]))
-        lines += [f"## {title}", "", *table(runs_of, published), ""]
+        lines += [f"## {title_of(data)}", "", *table(runs_of, published), ""]
     return lines
 
 

@@ -108,8 +108,15 @@ class Ledger:
             return self._parse(line for line in lines if line.endswith(b"\n"))
 
     def read_on(self, start: int) -> tuple[list[dict[str, Any]], int]:
-        """Returns the entries from a byte on, and the byte to go on from at the next call."""
-        if not self.path.exists():
+        """Returns the entries from a byte on, and the byte to go on from at the next call.
+
+        Raises:
+            RuntimeError: If the ledger is shorter than that, so that it is not what was read.
+        """
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < start:
+            raise RuntimeError(f"{self.path} was deleted or cut while it was in use")
+        if size == 0:
             return [], 0
         with open_ordinary(self.path) as file:
             file.seek(start)

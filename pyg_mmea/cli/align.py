@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import restricted_number_type
 
 from pyg_mmea.cli.console import note
-from pyg_mmea.cli.runs import load_run
+from pyg_mmea.cli.runs import load_extended, load_run
 from pyg_mmea.utils import write_alignment
 
 Precision = restricted_number_type("Precision", float, [(">", 0), ("<=", 1)])
@@ -18,6 +18,8 @@ def run(arguments: Sequence[str]) -> None:
         prog="pyg-mmea align",
         description="Writes the alignment of all entities, best first, to a file. Entities that "
         "the model is not sure of are left out and counted.",
+        epilog="With --extend, --data and --data.* say where the data are now, as in 'train'; by "
+        "default they are where they were.",
     )
     parser.add_argument("folder", metavar="RUN", help="folder of the run")
     parser.add_argument(
@@ -31,8 +33,42 @@ def run(arguments: Sequence[str]) -> None:
         "candidate",
     )
     parser.add_argument("--base", metavar="IRI", help="put before identifiers without a scheme")
-    config = parser.parse_args(arguments)
-    data, aligner = load_run(config.folder)
-    pairs = aligner.predict(data, config.target_precision)
+    parser.add_argument(
+        "--extend",
+        action="store_true",
+        help="align entities, too, that came after the training, without training",
+    )
+    parser.add_argument(
+        "--only-new",
+        action="store_true",
+        help="with --extend: leave out pairs of two entities that were there in training",
+    )
+    rest, options = _data_options(arguments)
+    config = parser.parse_args(rest)
+    if not config.extend and (options or config.only_new):
+        raise ValueError(f"'{options[0] if options else '--only-new'}' needs '--extend'")
+    if config.extend:
+        data, aligner = load_extended(config.folder, options)
+    else:
+        data, aligner = load_run(config.folder)
+    pairs = aligner.predict(data, config.target_precision, config.only_new)
     write_alignment(config.out, pairs, config.base)
     note(f"{len(pairs)} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
+
+
+def _data_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Parts the options of the data, with their values, from all others."""
+    rest: list[str] = []
+    options: list[str] = []
+    place = rest
+    for argument in arguments:
+        if argument.startswith("-"):
+            is_data = argument.partition("=")[0] == "--data" or argument.startswith("--data.")
+            place = options if is_data else rest
+            place.append(argument)
+            if "=" in argument:
+                place = rest
+        else:
+            place.append(argument)
+            place = rest
+    return rest, options

@@ -1,18 +1,18 @@
 """The folder of a run: what is in it, and who is at work there."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.cli.settings import build_parser
+from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.inspect import Inspector
 from pyg_mmea.training import Aligner
 from pyg_mmea.utils.io import file_lock
@@ -28,6 +28,24 @@ def load_run(folder: str | Path) -> tuple[HeteroData, Aligner]:
         FileNotFoundError: If the folder holds no run, or one that is not finished.
     """
     return load_data(folder), Aligner.load(folder)
+
+
+def load_extended(folder: str | Path, options: Sequence[str]) -> tuple[HeteroData, Aligner]:
+    """Builds the pair of graphs as it is now, and an aligner that a finished run makes for it.
+
+    Args:
+        folder (str or Path): Folder of the run.
+        options (list[str]): Options of ``train`` that change where the data are.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run, or one that is not finished.
+        ValueError: If the pair does not fit the run, see
+            :meth:`~pyg_mmea.training.Aligner.extend`.
+    """
+    parser, config = _settings(folder, options)
+    built = parser.instantiate(config)
+    data = built.data[0]
+    return data, Aligner.load(folder, **aligner_arguments(built)).extend(data)
 
 
 def load_inspector(folder: str | Path, **kwargs: Any) -> Inspector:
@@ -47,12 +65,16 @@ def load_data(folder: str | Path) -> HeteroData:
     Raises:
         FileNotFoundError: If the folder holds no run.
     """
+    parser, config = _settings(folder)
+    return parser.instantiate(Namespace(data=config.data)).data[0]
+
+
+def _settings(folder: str | Path, options: Sequence[str] = ()) -> tuple[ArgumentParser, Namespace]:
     path = Path(folder, CONFIG)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it")
     parser = build_parser()
-    config = parser.parse_args(["--config", str(path), "--out", str(folder)])
-    return parser.instantiate(Namespace(data=config.data)).data[0]
+    return parser, parser.parse_args(["--config", str(path), "--out", str(folder), *options])
 
 
 def resume_command(folder: str | Path) -> str:

@@ -79,3 +79,16 @@ def add_data_argument(parser: ArgumentParser) -> None:
     parser.add_subclass_arguments(
         (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
     )
+
+
+def aligner_arguments(built: Namespace) -> dict[str, Any]:
+    """The arguments of an :class:`~pyg_mmea.training.Aligner` that parsed settings stand for."""
+    calibrate = built.calibration != "none"
+    return {
+        "model": built.model,
+        "objective": built.objective,
+        "calibrator": built.calibration if calibrate else None,
+        "calibrate": calibrate,
+        "training": built.training,
+        "seed": built.seed,
+    }

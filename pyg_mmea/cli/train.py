@@ -15,7 +15,7 @@ from torch_geometric.data import HeteroData
 from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import CONFIG, alone_in, resume_command
-from pyg_mmea.cli.settings import build_parser
+from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.nn import PairSpec
 from pyg_mmea.training import Aligner
 from pyg_mmea.training.resources import is_first_process
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> None:
         _check_folder(parser, folder, config.resume, settings)
     built = parser.instantiate(config)
     data = built.data[0]
-    aligner = build_aligner(built)
+    aligner = Aligner(**aligner_arguments(built))
     # Settings that do not fit the data are found here, before anything is written.
     aligner.model_factory(PairSpec.from_data(data))
     if not first:
@@ -62,19 +62,6 @@ def run(arguments: Sequence[str]) -> None:
         with atomic_write(folder / "result.json") as file:
             json.dump(summary, file, indent=2)
     _print_summary(summary, folder)
-
-
-def build_aligner(built: Namespace) -> Aligner:
-    """Makes an aligner of the parsed settings."""
-    calibrate = built.calibration != "none"
-    return Aligner(
-        built.model,
-        built.objective,
-        built.calibration if calibrate else None,
-        calibrate,
-        built.training,
-        built.seed,
-    )
 
 
 def _prepare(arguments: Sequence[str]) -> list[str]:

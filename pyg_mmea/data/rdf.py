@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pandas as pd
 import torch
@@ -133,13 +135,22 @@ def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables
 
 def _beside(file: Path, paths: list[str | None]) -> list[str | None]:
     """Paths of pictures from the folder of the file on, without those that lead out of it."""
-    found = [None if path is None else inside(file.parent, path) for path in paths]
+    plain = [None if path is None else _path_of(path) for path in paths]
+    found = [None if path is None else inside(file.parent, path) for path in plain]
     lost = [path for path, at in zip(paths, found, strict=True) if path is not None and at is None]
     if lost:
         logger.warning(
             "%s: left out %d pictures outside of its folder, first '%s'", file, len(lost), lost[0]
         )
     return [None if at is None else str(at) for at in found]
+
+
+def _path_of(text: str) -> str:
+    """The path in a ``file:`` IRI, or the text itself."""
+    parts = urlsplit(text)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return text
+    return url2pathname(parts.path)
 
 
 def from_rdf(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from charset_normalizer import from_bytes
 
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.errors import DataError
@@ -22,6 +23,9 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 LIST_SEPARATOR = "|"
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18
+# What tables that are no Unicode are in, as spreadsheets write them; others can be named.
+_ENCODINGS = ["cp1252", "cp1250", "cp1251", "gb18030", "big5", "cp932", "euc_jp", "cp949"]
+_EVIDENCE = 8  # bytes outside of ASCII; a few could be anything
 # Cells of a Parquet file; a column that says the same in each row takes next to nothing.
 _CELLS_PER_BYTE, _FREE_CELLS = 100, 10_000_000
 _MAX_LETTERS = 2**31 - 1  # in a cell; some hold whole pages
@@ -252,13 +256,24 @@ def sniff(path: Path) -> tuple[str, str]:
 def _sniff_encoding(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    for encoding in ("utf-8", "cp1252", "latin-1"):
-        try:
-            content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    raise AssertionError("latin-1 decodes everything")
+    if _decodes(content, "utf-8"):
+        return "utf-8"
+    foreign = b"\n".join(line for line in content.splitlines() if not line.isascii())
+    likely: list[str] = []
+    if sum(byte > 127 for byte in foreign[:_SAMPLE]) >= _EVIDENCE:
+        matches = from_bytes(foreign[:_SAMPLE], cp_isolation=_ENCODINGS)
+        likely = [match.encoding for match in matches]
+    # Texts of western Europe pass for those of central Europe, not the other way round.
+    likely.sort(key=lambda encoding: encoding != "cp1252")
+    return next(name for name in (*likely, "cp1252", "latin-1") if _decodes(content, name))
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _regularity(sample: str, delimiter: str) -> tuple[float, int]:

@@ -15,7 +15,7 @@ from pyg_mmea.review.access import Guard
 from pyg_mmea.review.session import ReviewSession
 from pyg_mmea.review.view import last_decision, view_pair
 from pyg_mmea.training.decisions import UNDECIDED, VERDICTS, Decision, Pair
-from pyg_mmea.typing import Side
+from pyg_mmea.typing import SIDES, Side
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +69,7 @@ class _Pages:
         return _go(self.session.next_pair())
 
     def show(self, source: int, target: int) -> str:
-        self._check("source", source)
-        self._check("target", target)
+        self._check_pair((source, target))
         return self._page((source, target))
 
     def done(self) -> str:
@@ -83,6 +82,8 @@ class _Pages:
             abort(400, "This is no decision.")
         pair = _pair("source", "target")
         shown = _pair("at_source", "at_target") if "at_source" in request.form else None
+        if shown is not None:
+            self._check_pair(shown)
         try:
             self.session.decide(Decision(verdict, pair, note, seen))
         except ValueError as error:
@@ -114,6 +115,10 @@ class _Pages:
     def _check(self, side: Side, entity: int) -> None:
         if entity >= self.session.inspector.data[side].num_nodes:
             abort(404, f"There is no {side} entity {entity}.")
+
+    def _check_pair(self, pair: Pair) -> None:
+        for side, entity in zip(SIDES, pair, strict=True):
+            self._check(side, entity)
 
     def _page(self, pair: Pair | None, problem: str = "") -> str:
         return render_template(

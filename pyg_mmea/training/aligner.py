@@ -1,5 +1,6 @@
 """The high-level interface: fit, evaluate, predict."""
 
+import copy
 import json
 import logging
 import tempfile
@@ -12,23 +13,20 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator, Ledger, Votes, doubtful_links
-from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.data import HideAnchors, sample_links, validate
+from pyg_mmea.calibration import Calibrator, Votes
+from pyg_mmea.data import sample_links, validate
 from pyg_mmea.data.textfile import read_json
 from pyg_mmea.errors import DataError
 from pyg_mmea.loss.objective import PCMEAObjective
 from pyg_mmea.metrics import evaluate_alignment
-from pyg_mmea.nn.models import PCMEA, AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
-from pyg_mmea.training.module import AlignmentModule
-from pyg_mmea.training.outcome import report_doubts, summarize
-from pyg_mmea.training.phase import PhaseResult, run_phase
+from pyg_mmea.training.extension import extend
+from pyg_mmea.training.fitting import Fitting, entity_fingerprint
 from pyg_mmea.training.resources import is_first_process
-from pyg_mmea.training.seeds import Seeds
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.typing import ANCHOR_EDGE
 from pyg_mmea.utils.export import alignment_table
-from pyg_mmea.utils.io import atomic_write, fingerprint, load_tensors
+from pyg_mmea.utils.io import atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
 
 logger = logging.getLogger(__name__)
@@ -145,114 +143,20 @@ class Aligner:
         return self
 
     def _fit(self, data: HeteroData, folder: Path, quiet: bool) -> None:
-        ledger = Ledger(folder / LEDGER_NAME)
-        first = is_first_process()
-        if first and not (folder / "checkpoints" / "select" / "last.ckpt").exists():
-            ledger.resume(0)
-        seeds = Seeds.read(data, ledger)
-        record = ledger if first else None
-        visible = HideAnchors("train")(data)
-        if self.training.precision == "64-true":  # Lightning casts the weights alone
-            visible = visible.apply(lambda x: x.double() if x.is_floating_point() else x)
-        self.calibrator.reset()
-        self.calibrator.rejected = seeds.rejected
-
-        module = self._module(
-            visible, seeds.train, self.training.epochs, self.calibrator if self.calibrate else None
+        fitting = Fitting(
+            data,
+            folder,
+            self.model_factory,
+            self.objective_factory,
+            self.calibrator,
+            self.calibrate,
+            self.training,
+            self.seed,
+            quiet,
         )
-        run = run_phase(
-            "select", folder, module, seeds.train, seeds.val, self.training, record, quiet
-        )
-        val = None
-        again = None
-        refit = self.training.refit and seeds.val.size(1) > 0
-        if not refit and seeds.num_decided > 0:  # a finished training has not seen them
-            module, again = self._go_on(
-                visible, seeds.train, seeds, module, run, folder, record, quiet
-            )
-        if seeds.val.size(1) > 0:
-            module.weigh(seeds.val)
-        voters = module.voters()
-        if seeds.val.size(1) > 0:
-            val = _measure(self._final(voters), seeds.val, self.training)
-        examined = self.calibrator.examine(*voters, seeds.train.to(module.device))
-        val_links = seeds.val.to(module.device)
-        self.calibrator.confidence.fit(examined.candidates, examined.votes, val_links)
-        doubtful = report_doubts(data, seeds.val[:, doubtful_links(*examined, val_links).cpu()])
-        if refit:
-            module, again = self._go_on(
-                visible, seeds.all, seeds, module, run, folder, record, quiet
-            )
-            del voters  # of large graphs, each takes gigabytes
-            voters = module.voters()
-        # Validation links are known to whoever asks for the alignment, so they are not proposed.
-        candidates, votes, _ = self.calibrator.examine(*voters, seeds.all.to(module.device))
-        final = self._final(voters)
-        self._state = {
-            "embeddings": {side: out["joint"].cpu() for side, out in final.items()},
-            "model": {name: value.cpu() for name, value in module.model.state_dict().items()},
-            "view_weights": module.view_weights,
-            "confidence": self.calibrator.confidence.state_dict(),
-            "entities": _fingerprint(data),
-            "refitted": refit,
-            "accepted": seeds.accepted,
-            "alignment": {
-                "pairs": candidates.pairs.cpu(),
-                "margin": candidates.margin.cpu(),
-                "confidence": self.calibrator.confidence(candidates, votes),
-                "known": seeds.all,
-                "votes": votes.cpu()._asdict(),
-            },
-        }
-        del voters, final
-        measured = {
-            "val": val,
-            "test": self._test(data, "test"),
-            "test_all": self._test(data, "all"),
-        }
-        num_seeds = (seeds.all if refit else seeds.train).size(1)
-        self.result = summarize(
-            data, module, self.calibrator, self.seed, seeds, num_seeds, run, again
-        )
-        self.result |= {**measured, "doubtful_links": doubtful}
-
-    def _go_on(
-        self,
-        visible: HeteroData,
-        links: Tensor,
-        seeds: Seeds,
-        module: AlignmentModule,
-        run: PhaseResult,
-        folder: Path,
-        ledger: Ledger | None,
-        quiet: bool,
-    ) -> tuple[AlignmentModule, PhaseResult]:
-        """Trains on more seeds: goes on where there was calibration, else starts over."""
-        if self.calibrate:
-            module.go_on_with(links, self.training.refit_epochs)
-        else:
-            weights = module.view_weights
-            module = self._module(visible, links, run.epochs, None)
-            module.view_weights = weights
-        # Its checkpoints hold for these links only: decisions by hand may come before the next.
-        name = f"refit-{fingerprint(run.epochs, links.tolist(), seeds.rejected.tolist())}"
-        again = run_phase(
-            name, folder, module, links, seeds.val[:, :0], self.training, ledger, quiet
-        )
-        return module, again
-
-    def _module(
-        self, data: HeteroData, links: Tensor, epochs: int, calibrator: Calibrator | None
-    ) -> AlignmentModule:
-        torch.manual_seed(self.seed)
-        model = self.model_factory(PairSpec.from_data(data))
-        objective = self.objective_factory(model.out_channels)
-        return AlignmentModule(
-            model, objective, data, links, self.training, self.seed, epochs, calibrator
-        )
-
-    def _final(self, voters: tuple[Embeddings, Embeddings]) -> Embeddings:
-        return voters[0] if self.training.encoder == "online" else voters[1]
+        self._state = fitting.run()
+        tested = {"test": self._test(data, "test"), "test_all": self._test(data, "all")}
+        self.result = {**fitting.summary(), **tested}
 
     def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
         if self._links(data, "test").size(1) == 0:
@@ -309,7 +213,12 @@ class Aligner:
         # What people accepted was trained on.
         return links[:, ~contains(self._state["accepted"].to(links.device), links)]
 
-    def predict(self, data: HeteroData, target_precision: float | None = None) -> pd.DataFrame:
+    def predict(
+        self,
+        data: HeteroData,
+        target_precision: float | None = None,
+        only_new: bool = False,
+    ) -> pd.DataFrame:
         """Returns the alignment: known links (training and validation), and all candidates, pairs
         that are each other's best.
 
@@ -323,14 +232,17 @@ class Aligner:
                 expected to have this precision; see
                 :func:`~pyg_mmea.calibration.precision_threshold` for what is promised.
                 (default: :obj:`None`, which keeps all)
+            only_new (bool): Leave out pairs of two entities that were trained on; for an aligner
+                that :meth:`extend` made. (default: :obj:`False`)
 
         Returns:
             pandas.DataFrame: ``source``, ``target`` (URIs), ``confidence``, ``rank_margin``,
             ``origin`` (:obj:`"known"` or :obj:`"predicted"`), best first; the number of source
-            entities left out is in ``.attrs["abstained"]``.
+            entities left out (with :obj:`only_new`, of new ones) is in ``.attrs["abstained"]``.
 
         Raises:
-            ValueError: If :obj:`target_precision` is not in (0, 1].
+            ValueError: If :obj:`target_precision` is not in (0, 1], or if :obj:`only_new` is asked
+                of an aligner without new entities.
         """
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
@@ -347,8 +259,60 @@ class Aligner:
                     threshold.rule,
                 )
             order = order[part["confidence"][order] >= threshold.value]
+        known = part["known"]
+        if only_new:
+            if "new" not in self._state:
+                raise ValueError("'only_new' needs an aligner that 'extend' made")
+            order = order[self._is_new(part["pairs"][:, order])]
+            known = known[:, self._is_new(known)]
         found = part["pairs"][:, order], part["confidence"][order], part["margin"][order]
-        return alignment_table(data, part["known"], *found)
+        table = alignment_table(data, known, *found)
+        if only_new:
+            new = self._state["new"]["source"].nonzero().view(-1)
+            in_table = torch.cat([known[0], found[0][0]])
+            table.attrs["abstained"] = int((~torch.isin(new, in_table)).sum())
+        return table
+
+    def _is_new(self, pairs: Tensor) -> Tensor:
+        new = self._state["new"]
+        return new["source"][pairs[0]] | new["target"][pairs[1]]
+
+    def extend(self, data: HeteroData) -> Self:
+        """Returns an aligner for a pair that has more than the one that was fitted: entities and
+        triples that came since, with nothing trained anew.
+
+        Entities are known by their URIs. New ones have no vector of their own; they get the mean
+        of their neighbours' (as out-of-knowledge-base entities in `"Knowledge Transfer for
+        Out-of-Knowledge-Base Entities: A Graph Neural Network Approach"
+        <https://arxiv.org/abs/1706.05674>`_), and all encoders, weights of views and the confidence
+        of the training. Links that the pair has in addition are known ones. Triples of relations
+        that are new are left out; bags are brought to the columns of training, and dense features
+        to its axes by a linear map, if they are not what they were.
+
+        Confidence was learned on entities that were trained on. For pairs of new ones, of which
+        fewer views know anything, :obj:`target_precision` is an estimate.
+
+        The result has no metrics and is not meant to be fitted.
+
+        Args:
+            data (HeteroData): The pair as it is now.
+
+        Raises:
+            ValueError: If the pair is broken, if its features are not those of training and no
+                linear map brings them back, if :obj:`model` is not the one that was trained, or if
+                the run is of an older version.
+        """
+        validate(data)
+        self.embeddings  # noqa: B018  # raises if there is none
+        if "trained" not in self._state:
+            raise ValueError("a run of an older version cannot be extended; train it anew")
+        other = copy.copy(self)
+        other.calibrator = copy.copy(self.calibrator)
+        other._state = extend(
+            self._state, data, self.model_factory, other.calibrator, self.training
+        ) | {"entities": entity_fingerprint(data)}
+        other.result = {}
+        return other
 
     def check(self, data: HeteroData) -> None:
         """Makes sure that a pair is the one that was fitted.
@@ -357,8 +321,11 @@ class Aligner:
             ValueError: If its entities are others, or in another order.
         """
         self.embeddings  # noqa: B018  # raises if there is none
-        if _fingerprint(data) != self._state["entities"]:
-            raise ValueError("'data' needs to be the pair that was fitted (its entities differ)")
+        if entity_fingerprint(data) != self._state["entities"]:
+            raise ValueError(
+                "'data' needs to be the pair that was fitted (its entities differ); 'extend', and "
+                "'pyg-mmea align --extend', align what came since"
+            )
 
     def save(self, folder: str | Path) -> None:
         """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`."""
@@ -371,8 +338,13 @@ class Aligner:
             json.dump(self.result, file, indent=2)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, **kwargs: Any) -> Self:
         """Loads what :meth:`save` wrote, for :meth:`evaluate` and :meth:`predict`.
+
+        Args:
+            folder (str or Path): Folder of the run.
+            **kwargs: Arguments of the aligner that was fitted. Of these, :meth:`extend` needs
+                those that were not the default.
 
         Raises:
             FileNotFoundError: If the folder holds no finished run.
@@ -381,7 +353,7 @@ class Aligner:
         folder = Path(folder)
         if not (folder / _STATE).is_file():
             raise FileNotFoundError(f"{folder / _STATE} is missing; 'pyg-mmea train' writes it")
-        aligner = cls()
+        aligner = cls(**kwargs)
         aligner._state = load_tensors(folder / _STATE)
         try:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
@@ -389,14 +361,3 @@ class Aligner:
             raise DataError("is no aligner", folder / _STATE) from error
         aligner.result = read_json(folder / _RESULT)
         return aligner
-
-
-def _fingerprint(data: HeteroData) -> str:
-    """Identifies the entities of a pair and their order."""
-    return fingerprint(*(data[side].uri for side in SIDES))
-
-
-def _measure(final: Embeddings, links: Tensor, config: TrainingConfig) -> dict[str, Any]:
-    z_s, z_t = (out["joint"] for out in final.values())
-    links = sample_links(links, config.val_links)
-    return evaluate_alignment(z_s, z_t, links, csls_k=config.csls_k)

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
@@ -10,15 +9,15 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import HeteroData
-from torch_geometric.data.storage import NodeStorage
 
-from pyg_mmea.calibration import Calibrator, fit_view_weights, weighted_joint
+from pyg_mmea.calibration import Calibrator, fit_view_weights
 from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
 from pyg_mmea.metrics.ranks import link_ranks
-from pyg_mmea.nn import AlignmentModel, LinkPropagation, MomentumEncoder
+from pyg_mmea.nn import AlignmentModel, MomentumEncoder
 from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import epoch_seed
+from pyg_mmea.training.views import ViewEmbedder
 from pyg_mmea.typing import SIDES
 
 
@@ -67,9 +66,6 @@ class AlignmentModule(LightningModule):
         self.switch_epoch = None if config.switch_epoch == "auto" else config.switch_epoch
         self._last_mrr = 0.0
         self.view_weights: dict[str, float] = {}
-        self.propagation = LinkPropagation(
-            2 * model.spec.num_relations, config.propagation_channels
-        )
 
     @property
     def num_mini_batches(self) -> int:
@@ -190,7 +186,9 @@ class AlignmentModule(LightningModule):
         """Weighs the views on the validation links, unless the model ranks by its own joint
         embedding, and ranks all entities for each of them."""
         links = batch[0].t()
-        z_s, z_t = (out["joint"] for out in self._with_joint(self.weigh(links)).values())
+        views = self.weigh(links)
+        views = self.embedder.with_joint(views, self.view_weights)
+        z_s, z_t = (out["joint"] for out in views.values())
         ranks = torch.cat(link_ranks(z_s, z_t, links, candidates="all", csls_k=0))
         size = links.size(1)
         self.log("val/hits@1", hits_at_k(ranks, 1), prog_bar=True, batch_size=size)
@@ -226,60 +224,19 @@ class AlignmentModule(LightningModule):
         pairs, confidence = self.calibrator.pool.beliefs
         return torch.cat([self.train_links, pairs], dim=1), torch.cat([sure, confidence])
 
+    @property
+    def embedder(self) -> ViewEmbedder:
+        """What makes views of the encoders as they are now."""
+        momentum = cast(AlignmentModel, self.momentum.module)
+        return ViewEmbedder(self.model, momentum, self.config)
+
     def views(self) -> Embeddings:
-        """Embeds both graphs without dropout, with two kinds of views that take no training
-        beside the modalities, as trained encoders forget some of what is common to all entities:
-
-        * :obj:`"<modality>_frozen"`, dense features as they are;
-        * :obj:`"propagation"`, see :class:`~pyg_mmea.nn.LinkPropagation`.
-
-        Where :obj:`config.rank_by` is :obj:`"joint"`, :obj:`"joint"` is that of the model.
-        """
-        return _merged(self._embed(self.config.encoder), self._untrained())
+        """Embeds both graphs by all views, see :class:`ViewEmbedder`."""
+        return self.embedder.views(self.pair, self.beliefs())
 
     def voters(self) -> tuple[Embeddings, Embeddings]:
-        """Returns what calibration asks: all views of the online encoder with the joint embedding
-        that ranks, and that of the momentum encoder."""
-        untrained = self._untrained()
-        # The momentum encoder first: only its joint embedding stays while the other one embeds.
-        momentum = {
-            side: {"joint": out["joint"]}
-            for side, out in self._with_joint(_merged(self._embed("momentum"), untrained)).items()
-        }
-        return self._with_joint(_merged(self._embed("online"), untrained)), momentum
-
-    @torch.no_grad()
-    def _embed(self, encoder: str) -> Embeddings:
-        model = self.model
-        if encoder == "momentum":
-            model = cast(AlignmentModel, self.momentum.module)
-        training = model.training
-        model.eval()
-        # The joint embedding of the model is as large as all others, and weighed views replace it.
-        embed = model if self.config.rank_by == "joint" else model.embed_modalities
-        out = embed(self.pair)
-        model.train(training)
-        return out
-
-    def _untrained(self) -> Embeddings:
-        views: Embeddings = {side: {} for side in SIDES}
-        if self.config.frozen_views:
-            names = self.model.out_channels
-            views = {side: frozen_views(self.pair[side], names) for side in SIDES}
-        if self.config.propagate_links:
-            edges = {side: self.model.edges(self.pair, side) for side in SIDES}
-            num_nodes = {side: self.pair[side].num_nodes for side in SIDES}
-            links, weight = (x.to(self.device) for x in self.beliefs())
-            for side, view in self.propagation(edges, num_nodes, links, weight).items():
-                views[side]["propagation"] = view
-        return views
-
-    def _with_joint(self, views: Embeddings) -> Embeddings:
-        if self.config.rank_by == "joint":
-            return views
-        names = views["source"].keys()
-        weights = self.view_weights or dict.fromkeys(names, 1 / len(names))
-        return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
+        """Returns what calibration asks, see :meth:`ViewEmbedder.voters`."""
+        return self.embedder.voters(self.pair, self.beliefs(), self.view_weights)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views, the switch and what calibration has learned."""
@@ -294,16 +251,3 @@ class AlignmentModule(LightningModule):
         self.switch_epoch, self._last_mrr = checkpoint["switch"]
         if self.calibrator is not None:
             self.calibrator.load_state_dict(checkpoint["calibrator"])
-
-
-def frozen_views(store: NodeStorage, names: Iterable[str]) -> dict[str, Tensor]:
-    """Returns the dense features of those modalities that have any, by name of their view."""
-    return {
-        f"{name}_frozen": store[f"x_{name}"]
-        for name in names
-        if f"x_{name}" in store and store[f"x_{name}"].layout == torch.strided
-    }
-
-
-def _merged(first: Embeddings, second: Embeddings) -> Embeddings:
-    return {side: {**part, **second[side]} for side, part in first.items()}

@@ -161,6 +161,9 @@ def test_reading_on(tmp_path):
     assert ledger.read_on(place) == ([], place)
     ledger.append([{"epoch": 3}])
     assert [found["epoch"] for found in ledger.read_on(place)[0]] == [3]
+    ledger.path.unlink()
+    with pytest.raises(RuntimeError, match="was deleted or cut"):
+        ledger.read_on(place)
 
 
 def _write(path: Path, writer: int) -> None:

@@ -78,3 +78,22 @@ def test_from_files_to_links(
     code, _, err = cli("align", run, "--out", run / "links.csv", "--target-precision", "null")
     assert code == 0, err
     assert (run / "links.csv").read_text().startswith("source,target,confidence")
+    with open(table_folder / "a.csv", "a") as file:
+        file.write("A77,Thing 77,,17 kg,2020-01-17,a thing,red,acme,,,\n")
+    with open(table_folder / "b.csv", "a", encoding="cp1252") as file:
+        file.write("B77;Ding 77;17 kg;17.01.2020;Ding;rot\n")
+    late = run / "late.csv"
+    call = ("align", run, "--out", late, "--target-precision", "null")
+    code, _, err = cli(*call)
+    assert code == 2
+    assert "align --extend" in err
+    code, _, err = cli(*call, "--extend", "--only-new", "--data.config", config)
+    assert code == 0, err
+    rows = late.read_text().splitlines()[1:]
+    assert rows
+    assert all("A77" in row or "B77" in row for row in rows)
+    assert cli(*call, "--only-new")[0] == 2
+    assert cli(*call, f"--data.config={config}")[0] == 2
+    code, _, err = cli(*call, "--extend", "--data.features=[relation, attribute]")
+    assert code == 2
+    assert "'data' needs features of" in err

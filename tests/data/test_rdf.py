@@ -59,6 +59,23 @@ def test_files_and_pairs(tmp_path: Path) -> None:
     _check(data, str(tmp_path / "y.png"))  # from the folder of the file on
 
 
+def test_pictures_by_iri(tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    for photo, path in (("<y%20z.png>", "y z.png"), ("<file:///etc/passwd>", None)):
+        (folder / "source.ttl").write_text(SOURCE.replace('"y.png"', photo))
+        (folder / "target.nt").write_text(TARGET)
+        data = from_rdf(
+            folder / "source.ttl",
+            folder / "target.nt",
+            [("http://a.org/x", "http://b.org/q")],
+            image_predicate="http://a.org/photo",
+            features=FEATURES,
+        )
+        expected = None if path is None else str(folder / path)
+        assert data["source"].image_path == [None, expected]
+
+
 def test_broken(tmp_path: Path) -> None:
     (tmp_path / "a.nt").write_text("<http://a.org/x> no triple")
     (tmp_path / "empty.nt").touch()

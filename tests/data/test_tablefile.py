@@ -86,6 +86,28 @@ def test_sniff(tmp_path: Path, content: str | bytes, name: str, expected: tuple[
     assert table is not None
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "id,name\n1,Crème brûlée\n2,Größe naïve Straße\n3,señor mañana\n"),
+        ("cp1250", "id,název\n1,červený čajník\n2,žluťoučký kůň\n"),
+        ("cp1251", "id,название\n1,красный чайник\n2,зелёная ваза\n"),
+        ("gb18030", "编号,名称\n1,红色陶瓷茶壶\n2,绿色玻璃花瓶\n"),
+        ("big5", "編號,名稱\n1,紅色陶瓷茶壺\n2,綠色玻璃花瓶\n"),
+        ("cp932", "番号,名前\n1,赤い陶器の急須\n2,緑のガラスの花瓶\n"),
+        ("cp949", "번호,이름\n1,빨간 도자기 찻주전자\n2,초록 유리 꽃병\n"),
+    ],
+)
+def test_sniff_guesses_what_a_table_without_unicode_is_in(
+    tmp_path: Path, encoding: str, text: str
+) -> None:
+    path = _file(tmp_path, text.encode(encoding))
+    table = read_table(path, Findings(strict=True), ",", sniff(path)[0])
+    assert table is not None
+    cells = [[*row] for row in zip(*(line.split(",") for line in text.splitlines()), strict=True)]
+    assert table.columns == {name: values for name, *values in cells}
+
+
 def test_large_files_and_cells(tmp_path: Path) -> None:
     page = "x" * 300_000
     path = _file(tmp_path, f"id;b\n1;{page}\n2;é\n".encode("cp1252"))

@@ -311,12 +311,15 @@ def test_skip_and_recall(client, guard, session, ledger):
         {"target": ""},
         {"target": "1" * 20},
         {"at_source": "x"},
+        {"at_source": "999999", "target": "999999"},
+        {"at_target": "999999"},
         {"note": "x" * 1001},
     ],
 )
 def test_what_is_no_decision(client, guard, session, form):
     assert decide(client, guard, session.queue[0], **{"verdict": "accept", **form}).status_code in (
         400,
+        404,
         409,
     )
     assert session.decisions.in_force() == {}

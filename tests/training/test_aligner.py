@@ -570,7 +570,7 @@ def test_links_that_look_wrong_are_named(
     pair: HeteroData, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     looks = lambda candidates, votes, similarity, links: torch.arange(links.size(1)) == 1  # noqa: E731
-    monkeypatch.setattr("pyg_mmea.training.aligner.doubtful_links", looks)
+    monkeypatch.setattr("pyg_mmea.training.fitting.doubtful_links", looks)
     aligner = _aligner(False, epochs=1, refit=False).fit(pair, quiet=True)
     anchors = pair[ANCHOR_EDGE]
     source, target = anchors.edge_label_index[:, anchors.val_mask][:, 1].tolist()

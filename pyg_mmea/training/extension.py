@@ -1,0 +1,126 @@
+"""Entities that came after a training."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.calibration import Calibrator
+from pyg_mmea.data import HideAnchors
+from pyg_mmea.nn.models import AlignmentModel, PairSpec
+from pyg_mmea.training.config import TrainingConfig
+from pyg_mmea.training.fitting import align, in_precision
+from pyg_mmea.training.trained import Trained, bring
+from pyg_mmea.training.views import Beliefs, ViewEmbedder
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
+from pyg_mmea.utils.pairs import contains
+
+
+def extend(
+    state: Mapping[str, Any],
+    data: HeteroData,
+    model: Callable[[PairSpec], AlignmentModel],
+    calibrator: Calibrator,
+    config: TrainingConfig,
+) -> dict[str, Any]:
+    """Embeds and aligns a pair that has more than the one that was trained on; see
+    :meth:`Aligner.extend`.
+
+    Args:
+        state (dict): What an :class:`Aligner` keeps of its training.
+        data (HeteroData): The pair.
+        model (Callable): Makes the model.
+        calibrator (Calibrator): Has learned confidence. Its rejected pairs become those of the
+            new pair.
+        config (TrainingConfig): The settings of the training.
+
+    Returns:
+        dict: The same for the new pair.
+
+    Raises:
+        ValueError: If relations, features or model do not fit those of the training.
+    """
+    trained = Trained(**state["trained"])
+    places = trained.places(data)
+    today = trained.today(places)
+    visible = HideAnchors("train+val")(data)
+    pair = in_precision(bring(visible, trained, today), config)
+    spec = PairSpec.from_data(pair)
+    online, momentum = (
+        _load(model(spec), state[key], pair, places) for key in ("model", "momentum")
+    )
+    links, weight = state["beliefs"]
+    links, kept = _moved(links, today)
+    known, _ = _moved(state["alignment"]["known"], today)
+    given = visible[ANCHOR_EDGE].edge_label_index.cpu()
+    given = given[:, ~contains(known, given)]
+    beliefs: Beliefs = (
+        torch.cat([links, given], dim=1),
+        torch.cat([weight[kept], weight.new_ones(given.size(1))]),
+    )
+    voters = ViewEmbedder(online, momentum, config).voters(pair, beliefs, state["view_weights"])
+    calibrator.rejected, _ = _moved(state["rejected"], today)
+    return {
+        **state,
+        **align(calibrator, voters, torch.cat([known, given], dim=1), config),
+        "accepted": known,
+        "new": {side: place < 0 for side, place in places.items()},
+    }
+
+
+def _moved(pairs: Tensor, today: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Pairs by the ids of today, and which of them still exist."""
+    pairs = torch.stack([today[side][row] for side, row in zip(SIDES, pairs, strict=True)])
+    kept = (pairs >= 0).all(dim=0)
+    return pairs[:, kept], kept
+
+
+def _load(
+    model: AlignmentModel,
+    state: Mapping[str, Tensor],
+    pair: HeteroData,
+    places: Mapping[str, Tensor],
+) -> AlignmentModel:
+    """Gives a model its weights; vectors of entities go to where these are today."""
+    moved = dict(state)
+    for name, value in state.items():
+        side = name.rpartition(".")[2]
+        if side in SIDES:
+            moved[name] = entity_vectors(value, places[side], pair[RELATION_EDGE[side]].edge_index)
+    try:
+        model.load_state_dict(moved)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"'model' needs to be the one that was trained ({reason})") from error
+    return model.to(next(iter(state.values())).dtype)
+
+
+def entity_vectors(vectors: Tensor, place: Tensor, edge_index: Tensor) -> Tensor:
+    """Brings learned vectors of entities to another graph. An entity without one gets the mean of
+    those of its neighbours, as long as theirs are, hop by hop; zeros if none is near.
+
+    Args:
+        vectors (torch.Tensor): Learned vectors :math:`(N, D)`.
+        place (torch.Tensor): For each entity of the other graph its row in them, or -1
+            :math:`(M)`.
+        edge_index (torch.Tensor): Its edges :math:`(2, E)`.
+
+    Returns:
+        torch.Tensor: :math:`(M, D)`.
+    """
+    done = place >= 0
+    out = vectors.new_zeros(place.numel(), vectors.size(1))
+    out[done] = vectors[place[done]]
+    length = vectors.norm(dim=1).mean()
+    sender, receiver = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    while True:
+        edges = done[sender] & ~done[receiver]
+        if not bool(edges.any()):
+            return out
+        near = torch.zeros_like(out).index_add_(0, receiver[edges], out[sender[edges]])
+        reached = receiver[edges].unique()
+        out[reached] = length * F.normalize(near[reached], dim=1)
+        done[reached] = True

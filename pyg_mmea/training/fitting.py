@@ -1,0 +1,219 @@
+"""From a pair of graphs to trained encoders, confidence and candidates."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_mmea.calibration import Calibrator, Ledger, doubtful_links
+from pyg_mmea.calibration.ledger import LEDGER_NAME
+from pyg_mmea.data import HideAnchors, sample_links
+from pyg_mmea.metrics import evaluate_alignment
+from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.training.config import TrainingConfig
+from pyg_mmea.training.module import AlignmentModule
+from pyg_mmea.training.outcome import report_doubts, summarize
+from pyg_mmea.training.phase import PhaseResult, run_phase
+from pyg_mmea.training.resources import is_first_process
+from pyg_mmea.training.seeds import Seeds
+from pyg_mmea.training.trained import Trained
+from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.io import fingerprint
+
+Voters = tuple[Embeddings, Embeddings]  # of the online encoder, of the momentum encoder
+
+
+class Fitting:
+    """One fit of an :class:`Aligner`, see :meth:`Aligner.fit`: a training that is selected on the
+    validation links, confidence that is learned on them, then as a rule some more training on all
+    seeds. Test links are not looked at.
+
+    Args:
+        data (HeteroData): The pair, with all links.
+        folder (Path): Folder of the run.
+        model (Callable): See :class:`Aligner`, as all that follow.
+        objective (Callable): Makes the objective.
+        calibrator (Calibrator): Finds pseudo-labels and confidence.
+        calibrate (bool): Whether pseudo-labels join training.
+        config (TrainingConfig): The settings.
+        seed (int): Seed of everything random.
+        quiet (bool): Show no progress.
+    """
+
+    def __init__(
+        self,
+        data: HeteroData,
+        folder: Path,
+        model: Callable[[PairSpec], AlignmentModel],
+        objective: Callable[[dict[str, int]], torch.nn.Module],
+        calibrator: Calibrator,
+        calibrate: bool,
+        config: TrainingConfig,
+        seed: int,
+        quiet: bool,
+    ) -> None:
+        self.data = data
+        self.folder = folder
+        self.model_factory = model
+        self.objective_factory = objective
+        self.calibrator = calibrator
+        self.calibrate = calibrate
+        self.config = config
+        self.seed = seed
+        self.quiet = quiet
+        ledger = Ledger(folder / LEDGER_NAME)
+        first = is_first_process()
+        if first and not (folder / "checkpoints" / "select" / "last.ckpt").exists():
+            ledger.resume(0)
+        self.seeds = Seeds.read(data, ledger)
+        self.ledger = ledger if first else None
+        self.visible = in_precision(HideAnchors("train")(data), config)
+        self.again: PhaseResult | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Trains, and returns what an :class:`Aligner` keeps of it."""
+        seeds, calibrator = self.seeds, self.calibrator
+        calibrator.reset()
+        calibrator.rejected = seeds.rejected
+        self._train()
+        validates = seeds.val.size(1) > 0
+        self.refitted = self.config.refit and validates
+        if not self.refitted and seeds.num_decided > 0:  # a finished training has not seen them
+            self._go_on(seeds.train)
+        if validates:
+            self.module.weigh(seeds.val)
+        voters = self.module.voters()
+        self.val = self._measure(voters) if validates else None
+        self.doubtful = self._learn_confidence(voters)
+        if self.refitted:
+            self._go_on(seeds.all)
+            del voters  # of large graphs, each takes gigabytes
+            voters = self.module.voters()
+        return self._state(voters)
+
+    def summary(self) -> dict[str, Any]:
+        """Returns :obj:`result.json` of what :meth:`run` did, without what test links tell."""
+        links = self.seeds.all if self.refitted else self.seeds.train
+        summary = summarize(
+            self.data,
+            self.module,
+            self.calibrator,
+            self.seed,
+            self.seeds,
+            links.size(1),
+            self.selected,
+            self.again,
+        )
+        return {**summary, "val": self.val, "doubtful_links": self.doubtful}
+
+    def _train(self) -> None:
+        """The training that is selected on the validation links."""
+        calibrator = self.calibrator if self.calibrate else None
+        self.module = self._make(self.seeds.train, self.config.epochs, calibrator)
+        self.selected = self._phase("select", self.seeds.train, self.seeds.val)
+
+    def _go_on(self, links: Tensor) -> None:
+        """Trains on more seeds: goes on where there was calibration, else starts over."""
+        if self.calibrate:
+            self.module.go_on_with(links, self.config.refit_epochs)
+        else:
+            weights = self.module.view_weights
+            self.module = self._make(links, self.selected.epochs, None)
+            self.module.view_weights = weights
+        # Its checkpoints hold for these links only: decisions by hand may come before the next.
+        key = fingerprint(self.selected.epochs, links.tolist(), self.seeds.rejected.tolist())
+        self.again = self._phase(f"refit-{key}", links, self.seeds.val[:, :0])
+
+    def _make(self, links: Tensor, epochs: int, calibrator: Calibrator | None) -> AlignmentModule:
+        torch.manual_seed(self.seed)
+        model = self.model_factory(PairSpec.from_data(self.visible))
+        objective = self.objective_factory(model.out_channels)
+        return AlignmentModule(
+            model, objective, self.visible, links, self.config, self.seed, epochs, calibrator
+        )
+
+    def _phase(self, name: str, links: Tensor, val_links: Tensor) -> PhaseResult:
+        return run_phase(
+            name, self.folder, self.module, links, val_links, self.config, self.ledger, self.quiet
+        )
+
+    def _learn_confidence(self, voters: Voters) -> list[list[str]]:
+        """Learns confidence on the validation links; returns the URIs of those that look wrong."""
+        seeds, device = self.seeds, self.module.device
+        examined = self.calibrator.examine(*voters, seeds.train.to(device))
+        val_links = seeds.val.to(device)
+        self.calibrator.confidence.fit(examined.candidates, examined.votes, val_links)
+        wrong = doubtful_links(*examined, val_links).cpu()
+        return report_doubts(self.data, seeds.val[:, wrong])
+
+    def _measure(self, voters: Voters) -> dict[str, Any]:
+        z_s, z_t = (out["joint"] for out in final_views(voters, self.config).values())
+        links = sample_links(self.seeds.val, self.config.val_links)
+        return evaluate_alignment(z_s, z_t, links, csls_k=self.config.csls_k)
+
+    def _state(self, voters: Voters) -> dict[str, Any]:
+        module, seeds = self.module, self.seeds
+        return {
+            **align(self.calibrator, voters, seeds.all, self.config),
+            "model": _on_cpu(module.model),
+            "momentum": _on_cpu(module.momentum.module),
+            "trained": Trained.of(self.visible)._asdict(),
+            "beliefs": module.beliefs(),
+            "rejected": seeds.rejected,
+            "view_weights": module.view_weights,
+            "confidence": self.calibrator.confidence.state_dict(),
+            "entities": entity_fingerprint(self.data),
+            "refitted": self.refitted,
+            "accepted": seeds.accepted,
+        }
+
+
+def align(
+    calibrator: Calibrator, voters: Voters, known: Tensor, config: TrainingConfig
+) -> dict[str, Any]:
+    """Returns joint embeddings and candidates, on the CPU.
+
+    Args:
+        calibrator (Calibrator): Its confidence has been learned.
+        voters (tuple): See :meth:`ViewEmbedder.voters`.
+        known (torch.Tensor): Training and validation links, which are known to whoever asks for
+            the alignment, so that they are not proposed :math:`(2, L)`.
+        config (TrainingConfig): Says which encoder embeds in the end.
+    """
+    final = final_views(voters, config)
+    device = final["source"]["joint"].device
+    candidates, votes, _ = calibrator.examine(*voters, known.to(device))
+    return {
+        "embeddings": {side: out["joint"].cpu() for side, out in final.items()},
+        "alignment": {
+            "pairs": candidates.pairs.cpu(),
+            "margin": candidates.margin.cpu(),
+            "confidence": calibrator.confidence(candidates, votes),
+            "known": known,
+            "votes": votes.cpu()._asdict(),
+        },
+    }
+
+
+def in_precision(data: HeteroData, config: TrainingConfig) -> HeteroData:
+    """Casts features to what the weights are, which is all that Lightning casts."""
+    if config.precision != "64-true":
+        return data
+    return data.apply(lambda x: x.double() if x.is_floating_point() else x)
+
+
+def _on_cpu(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in model.state_dict().items()}
+
+
+def final_views(voters: Voters, config: TrainingConfig) -> Embeddings:
+    """Returns the views whose joint embedding ranks in the end."""
+    return voters[0] if config.encoder == "online" else voters[1]
+
+
+def entity_fingerprint(data: HeteroData) -> str:
+    """Identifies the entities of a pair and their order."""
+    return fingerprint(*(data[side].uri for side in SIDES))

@@ -1,0 +1,122 @@
+"""The views of both graphs: what ranks, votes and is weighed."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import NodeStorage
+
+from pyg_mmea.calibration import weighted_joint
+from pyg_mmea.nn import AlignmentModel, LinkPropagation
+from pyg_mmea.nn.models import Embeddings
+from pyg_mmea.training.config import TrainingConfig
+from pyg_mmea.typing import SIDES
+
+Beliefs = tuple[Tensor, Tensor]  # links (2, A), and how sure each is (A)
+
+
+class ViewEmbedder:
+    """Embeds both graphs without dropout, with two kinds of views that take no training beside the
+    modalities, as trained encoders forget some of what is common to all entities:
+
+    * :obj:`"<modality>_frozen"`, dense features as they are;
+    * :obj:`"propagation"`, see :class:`~pyg_mmea.nn.LinkPropagation`.
+
+    Where :obj:`config.rank_by` is :obj:`"joint"`, :obj:`"joint"` is that of the model.
+
+    Args:
+        model (AlignmentModel): The online encoder.
+        momentum (AlignmentModel): The momentum encoder itself.
+        config (TrainingConfig): Which views there are, and what ranks.
+    """
+
+    def __init__(
+        self, model: AlignmentModel, momentum: AlignmentModel, config: TrainingConfig
+    ) -> None:
+        self.model = model
+        self.momentum = momentum
+        self.config = config
+        self.propagation = LinkPropagation(
+            2 * model.spec.num_relations, config.propagation_channels
+        )
+
+    def views(self, pair: HeteroData, beliefs: Beliefs) -> Embeddings:
+        """Embeds both graphs by the encoder that embeds in the end.
+
+        Args:
+            pair (HeteroData): The pair, on the device of the encoders.
+            beliefs (tuple): Links that the propagation starts from, and how sure each is.
+        """
+        model = self.model if self.config.encoder == "online" else self.momentum
+        return _merged(self._embed(model, pair), self._untrained(pair, beliefs))
+
+    def voters(
+        self, pair: HeteroData, beliefs: Beliefs, weights: Mapping[str, float]
+    ) -> tuple[Embeddings, Embeddings]:
+        """Returns what calibration asks: all views of the online encoder with the joint embedding
+        that ranks, and that of the momentum encoder.
+
+        Args:
+            pair (HeteroData): The pair, on the device of the encoders.
+            beliefs (tuple): Links that the propagation starts from, and how sure each is.
+            weights (dict): Weight of each view, see :meth:`with_joint`.
+        """
+        untrained = self._untrained(pair, beliefs)
+        # The momentum encoder first: only its joint embedding stays while the other one embeds.
+        of_momentum = _merged(self._embed(self.momentum, pair), untrained)
+        momentum = {
+            side: {"joint": out["joint"]}
+            for side, out in self.with_joint(of_momentum, weights).items()
+        }
+        online = _merged(self._embed(self.model, pair), untrained)
+        return self.with_joint(online, weights), momentum
+
+    def with_joint(self, views: Embeddings, weights: Mapping[str, float]) -> Embeddings:
+        """Adds the joint embedding that ranks, unless it is that of the model.
+
+        Args:
+            views (dict): Embeddings by side and view.
+            weights (dict): Weight of each view; without any, all count the same.
+        """
+        if self.config.rank_by == "joint":
+            return views
+        names = views["source"].keys()
+        weights = weights or dict.fromkeys(names, 1 / len(names))
+        return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
+
+    @torch.no_grad()
+    def _embed(self, model: AlignmentModel, pair: HeteroData) -> Embeddings:
+        training = model.training
+        model.eval()
+        # The joint embedding of the model is as large as all others, and weighed views replace it.
+        embed = model if self.config.rank_by == "joint" else model.embed_modalities
+        out = embed(pair)
+        model.train(training)
+        return out
+
+    def _untrained(self, pair: HeteroData, beliefs: Beliefs) -> Embeddings:
+        views: Embeddings = {side: {} for side in SIDES}
+        if self.config.frozen_views:
+            names = self.model.out_channels
+            views = {side: frozen_views(pair[side], names) for side in SIDES}
+        if self.config.propagate_links:
+            edges = {side: self.model.edges(pair, side) for side in SIDES}
+            num_nodes = {side: pair[side].num_nodes for side in SIDES}
+            links, weight = (x.to(edges["source"][0].device) for x in beliefs)
+            for side, view in self.propagation(edges, num_nodes, links, weight).items():
+                views[side]["propagation"] = view
+        return views
+
+
+def frozen_views(store: NodeStorage, names: Iterable[str]) -> dict[str, Tensor]:
+    """Returns the dense features of those modalities that have any, by name of their view."""
+    return {
+        f"{name}_frozen": store[f"x_{name}"]
+        for name in names
+        if f"x_{name}" in store and store[f"x_{name}"].layout == torch.strided
+    }
+
+
+def _merged(first: Embeddings, second: Embeddings) -> Embeddings:
+    return {side: {**part, **second[side]} for side, part in first.items()}

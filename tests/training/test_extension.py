@@ -1,0 +1,208 @@
+import copy
+import logging
+from functools import partial
+
+import pytest
+import torch
+
+from pyg_mmea.data import DropModality, HideEntities
+from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.nn import PCMEA
+from pyg_mmea.training import Aligner, TrainingConfig
+from pyg_mmea.training.extension import entity_vectors
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
+
+SETTINGS = {"epochs": 4, "val_every": 2, "switch_epoch": 2, "round_every": 1, "refit_epochs": 1}
+
+
+def _aligner() -> Aligner:
+    return Aligner(training=TrainingConfig(**SETTINGS))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return FakeMMKG(num_links=120)[0]
+
+
+@pytest.fixture(scope="module")
+def part(whole):
+    return HideEntities(0.2)(whole)
+
+
+@pytest.fixture(scope="module")
+def folder(part, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    _aligner().fit(part, folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def aligner(folder):
+    return Aligner.load(folder, training=TrainingConfig(**SETTINGS))
+
+
+@pytest.fixture(scope="module")
+def extended(aligner, whole):
+    return aligner.extend(whole)
+
+
+def test_nothing_new_gives_what_was_there(aligner, part):
+    again = aligner.extend(part)
+    for side in SIDES:
+        torch.testing.assert_close(again.embeddings[side], aligner.embeddings[side])
+    before, after = aligner.predict(part), again.predict(part)
+    assert before["source"].tolist() == after["source"].tolist()
+    assert before["target"].tolist() == after["target"].tolist()
+    assert before["confidence"].tolist() == pytest.approx(after["confidence"].tolist(), abs=1e-5)
+    assert again.predict(part, only_new=True).empty
+
+
+def test_new_entities_are_aligned(aligner, extended, whole, part):
+    with pytest.raises(ValueError, match="its entities differ"):
+        aligner.predict(whole)
+    old = {uri for side in SIDES for uri in part[side].uri}
+    table = extended.predict(whole, only_new=True)
+    assert len(table) > 0
+    assert not (table["source"].isin(old) & table["target"].isin(old)).any()
+    assert extended.predict(whole)["source"].isin(old).any()
+    assert extended.evaluate(whole)["mean"]["hits@1"] > 0.2
+    with pytest.raises(ValueError, match="'only_new' needs"):
+        aligner.predict(part, only_new=True)
+
+
+def permuted(data):
+    """The same pair with its entities in reverse order."""
+    out = copy.copy(data)
+    for side in SIDES:
+        store, num_nodes = out[side], data[side].num_nodes
+        for key, value in list(store.items()):
+            if isinstance(value, list):
+                store[key] = value[::-1]
+            elif isinstance(value, torch.Tensor):
+                index = torch.arange(num_nodes).flip(0)
+                value = value.index_select(0, index)
+                store[key] = value.coalesce() if value.is_sparse else value
+        edges = out[RELATION_EDGE[side]]
+        edges.edge_index = num_nodes - 1 - edges.edge_index
+    sizes = torch.tensor([[data[side].num_nodes] for side in SIDES])
+    out[ANCHOR_EDGE].edge_label_index = sizes - 1 - data[ANCHOR_EDGE].edge_label_index
+    return out
+
+
+def links_of(table):
+    return set(zip(table["source"], table["target"], strict=True))
+
+
+def test_order_does_not_matter(extended, aligner, whole):
+    other = permuted(whole)
+    table, again = extended.predict(whole), aligner.extend(other).predict(other)
+    assert links_of(table) == links_of(again)
+
+
+def test_entities_may_be_gone(aligner, part):
+    smaller = HideEntities(0.2, noise_seed=1)(part)
+    table = aligner.extend(smaller).predict(smaller)
+    assert set(table["source"]) <= set(smaller["source"].uri)
+    assert (table["origin"] == "known").any()
+
+
+def test_new_links_are_known(aligner, extended, whole, part):
+    anchors = whole[ANCHOR_EDGE]
+    given = anchors.edge_label_index[:, anchors.train_mask | anchors.val_mask]
+    uris = {(whole["source"].uri[s], whole["target"].uri[t]) for s, t in given.t().tolist()}
+    table = extended.predict(whole)
+    known = links_of(table[table["origin"] == "known"])
+    assert known == uris
+    assert known - links_of(aligner.predict(part)) != set()
+
+
+def test_columns_and_relations_in_another_order(extended, aligner, whole):
+    other = copy.copy(whole)
+    vocabulary = other.attribute_vocabulary
+    other.attribute_vocabulary = [*reversed(vocabulary), "never seen"]
+    for side in SIDES:
+        bag = other[side].x_attribute.to_dense().flip(1)
+        extra = other[side].attribute_mask.float().view(-1, 1)
+        bag = torch.cat([bag, extra], dim=1)
+        other[side].x_attribute = bag.to_sparse_coo().coalesce()
+        edges = other[RELATION_EDGE[side]]
+        edges.edge_type = len(edges.relation_uri) - 1 - edges.edge_type
+        edges.relation_uri = edges.relation_uri[::-1]
+    again = aligner.extend(other)
+    for side in SIDES:
+        torch.testing.assert_close(again.embeddings[side], extended.embeddings[side])
+
+
+def test_new_relations_are_left_out(extended, aligner, whole, caplog):
+    other = copy.copy(whole)
+    edges = other[RELATION_EDGE["source"]]
+    edges.edge_index = torch.cat([edges.edge_index, torch.tensor([[0], [1]])], dim=1)
+    edges.edge_type = torch.cat([edges.edge_type, torch.tensor([len(edges.relation_uri)])])
+    edges.relation_uri = [*edges.relation_uri, "never seen"]
+    with caplog.at_level(logging.WARNING):
+        again = aligner.extend(other)
+    assert "left out 1 triples of the source graph" in caplog.text
+    torch.testing.assert_close(again.embeddings["source"], extended.embeddings["source"])
+
+
+def test_features_on_other_axes_are_brought_back(extended, aligner, whole):
+    rotation = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(0)))[0]
+    other = copy.copy(whole)
+    for side in SIDES:
+        other[side].x_image = other[side].x_image @ rotation
+    again = aligner.extend(other)
+    torch.testing.assert_close(
+        again.embeddings["source"], extended.embeddings["source"], atol=1e-3, rtol=1e-3
+    )
+
+
+def test_other_features_are_refused(aligner, whole):
+    other = copy.copy(whole)
+    generator = torch.Generator().manual_seed(1)
+    for side in SIDES:
+        noise = torch.randn(other[side].x_image.size(), generator=generator)
+        other[side].x_image = noise * other[side].image_mask.view(-1, 1)
+    with pytest.raises(ValueError, match="'x_image' of entities that were trained on needs"):
+        aligner.extend(other)
+    for side in SIDES:
+        other[side].x_image = other[side].x_image[:, :5]
+    with pytest.raises(ValueError, match=r"'x_image' needs 16 columns, as in training \(got 5\)"):
+        aligner.extend(other)
+    with pytest.raises(ValueError, match="'data' needs features of 'image'"):
+        aligner.extend(DropModality("image")(whole))
+
+
+def test_a_modality_that_training_lacked_is_left_out(extended, aligner, whole):
+    other = copy.copy(whole)
+    for side in SIDES:
+        other[side].x_smell = torch.ones(other[side].num_nodes, 3)
+        other[side].smell_mask = torch.ones(other[side].num_nodes, dtype=torch.bool)
+    again = aligner.extend(other)
+    torch.testing.assert_close(again.embeddings["source"], extended.embeddings["source"])
+
+
+def test_another_model_is_refused(folder, whole):
+    other = Aligner.load(folder, model=partial(PCMEA, channels=8))
+    with pytest.raises(ValueError, match="'model' needs to be the one that was trained"):
+        other.extend(whole)
+
+
+def test_a_run_of_an_older_version(aligner, whole):
+    old = copy.copy(aligner)
+    old._state = {key: value for key, value in aligner._state.items() if key != "trained"}
+    with pytest.raises(ValueError, match="of an older version"):
+        old.extend(whole)
+    with pytest.raises(RuntimeError, match="needs to be fitted"):
+        Aligner().extend(whole)
+
+
+def test_entity_vectors():
+    vectors = torch.tensor([[3.0, 0.0], [0.0, 3.0]])
+    # 0 is old row 1, 1 is old row 0; 2 is new beside both, 3 beside 2, 4 alone.
+    edge_index = torch.tensor([[0, 2, 3], [2, 1, 2]])
+    out = entity_vectors(vectors, torch.tensor([1, 0, -1, -1, -1]), edge_index)
+    between = 3 * 0.5**0.5
+    torch.testing.assert_close(
+        out,
+        torch.tensor([[0.0, 3.0], [3.0, 0.0], [between, between], [between, between], [0.0, 0.0]]),
+    )
