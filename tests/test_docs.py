@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from pyg_mmea.cli import main
 from pyg_mmea.cli.settings import build_parser
@@ -85,6 +86,29 @@ def test_extending(guide: ModuleType) -> None:
     options += ["--data=FakeMMKG", "--data.transform=my_package.AddPrices"]
     built = parser.instantiate(parser.parse_args(options))
     assert isinstance(built.data.transform, guide.AddPrices)
+
+
+def test_distill(guide: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for code in blocks("distill.rst", "python"):
+        exec(code, guide.__dict__)
+    assert guide.nearest.shape == (66, 5)
+    torch.testing.assert_close(guide.z_s, guide.z["source"])
+
+
+def test_distill_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript")
+    monkeypatch.chdir(tmp_path)
+    small = ["--model.channels=16", "--model.modality_channels=16", "--epochs=2", "--quiet"]
+    assert main(["train", "--data=FakeMMKG", "--out=runs/cli", *small]) == 0
+    few = {"distill": ["--epochs=2", "--hops=0", "--quiet"], "export": []}
+    (lines,) = blocks("distill.rst", "sh")
+    for line in filter(None, lines.split("\n")):
+        verb, *arguments = shlex.split(line.removeprefix("pyg-mmea "))
+        assert main([verb, *arguments, *few[verb]]) == 0, f"{line}: {capsys.readouterr().err}"
+    assert sorted(path.suffix for path in tmp_path.glob("encoder.*")) == [".onnx", ".pt2"]
 
 
 def test_review(guide: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

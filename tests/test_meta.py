@@ -35,6 +35,7 @@ RANK = {
     "baselines": 7,
     "training": 8,
     "inspect": 9,
+    "distill": 9,
     "report": 10,
     "review": 11,
     "cli": 12,

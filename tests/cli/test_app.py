@@ -13,7 +13,7 @@ from pyg_mmea.utils.progress import show_progress
 def test_help_and_version(cli) -> None:
     code, out, _ = cli("--help")
     assert code == 0
-    for verb in ("demo", "init", "datasets", "train", "evaluate", "align"):
+    for verb in ("demo", "init", "datasets", "train", "evaluate", "align", "distill", "export"):
         assert f"\n  {verb} " in out
     assert cli("--version") == (0, f"pyg-mmea {pyg_mmea.__version__}\n", "")
 
