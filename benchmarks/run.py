@@ -36,7 +36,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import load_run
-from pyg_mmea.metrics import pseudo_label_precision
+from pyg_mmea.metrics import evaluate_alignment, pseudo_label_precision
 from pyg_mmea.training import Aligner
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.io import atomic_write
@@ -104,6 +104,18 @@ def alignment(data: HeteroData, aligner: Aligner) -> dict[str, dict[str, float |
         worth = pseudo_label_precision(found, hidden)
         measured[str(target)] = {**worth, "coverage": worth["num_correct"] / hidden.size(1)}
     return measured
+
+
+def worth_on(links: torch.Tensor, data: HeteroData, aligner: Aligner) -> dict[str, Any]:
+    """What a run is worth on some links: ranks among all entities, and the alignment at 0.95."""
+    z = aligner.embeddings
+    pairs = aligner.predict(data, 0.95)
+    worth = pseudo_label_precision(found_pairs(pairs[pairs["origin"] == "predicted"], data), links)
+    return {
+        "ranks": evaluate_alignment(z["source"], z["target"], links, candidates="all")["mean"],
+        "precision": worth["precision"],
+        "coverage": worth["num_correct"] / links.size(1),
+    }
 
 
 def reliability(data: HeteroData, aligner: Aligner, num_bins: int = 10) -> dict[str, Any]:

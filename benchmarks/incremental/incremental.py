@@ -19,14 +19,12 @@ from torch_geometric.data import HeteroData
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from run import found_pairs, shown  # noqa: E402
+from run import shown, worth_on  # noqa: E402
 from specs import data_arguments  # noqa: E402
 from tables import DATA, commits  # noqa: E402
 
 from pyg_mmea.cli.provenance import describe_source  # noqa: E402
 from pyg_mmea.cli.runs import load_extended, load_run  # noqa: E402
-from pyg_mmea.metrics import evaluate_alignment, pseudo_label_precision  # noqa: E402
-from pyg_mmea.training import Aligner  # noqa: E402
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES  # noqa: E402
 from pyg_mmea.utils.io import atomic_write  # noqa: E402
 
@@ -44,19 +42,6 @@ coverage the share of these links that it found. One seed. Commits: {commits}.
 
 | data | hidden | links | aligned by | Hits@1 | MRR | precision of 0.95 | coverage |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
-
-
-def measure(data: HeteroData, aligner: Aligner, links: torch.Tensor) -> dict[str, Any]:
-    """What an alignment is worth on some links."""
-    z = aligner.embeddings
-    pairs = aligner.predict(data, 0.95)
-    found = found_pairs(pairs[pairs["origin"] == "predicted"], data)
-    worth = pseudo_label_precision(found, links)
-    return {
-        "ranks": evaluate_alignment(z["source"], z["target"], links, candidates="all")["mean"],
-        "precision": worth["precision"],
-        "coverage": worth["num_correct"] / links.size(1),
-    }
 
 
 def hidden_links(whole: HeteroData, part: HeteroData) -> torch.Tensor:
@@ -94,8 +79,8 @@ def run(name: str, ratio: float, work: Path) -> dict[str, Any]:
         "data": name,
         "ratio": ratio,
         "num_links": links.size(1),
-        "extended": measure(data, extended, links),
-        "trained": measure(whole, on_everything, links),
+        "extended": worth_on(links, data, extended),
+        "trained": worth_on(links, whole, on_everything),
         "git": describe_source()["git"],
         "git_begun": summary["git"],
         "commands": [shown(whole_call), shown([*whole_call, *hide])],
