@@ -37,7 +37,6 @@ STUDENTS: dict[str, list[str]] = {
     "channels_32": ["--channels", "32"],
     "channels_128": ["--channels", "128"],
     "half_precision": ["--storage", "float16"],
-    "hidden_128": ["--hidden_channels", "128"],
     "hops_1": ["--hops", "1"],
     "hops_0": ["--hops", "0"],
     "image": ["--modalities", "image"],
@@ -68,7 +67,8 @@ def shown(*calls: list[str]) -> str:
 
 def measure_unseen(run: Path, reference: Path, seed: int) -> dict[str, Any]:
     """Trains without the entities of some test links and measures these links among all entities,
-    beside the teacher and the student that had them for examples, though without their links."""
+    beside pictures as they are, and the teacher and the student that had these entities for
+    examples, though without their links."""
     data, teacher = load_run(run)
     anchors = data[ANCHOR_EDGE]
     links = anchors.edge_label_index[:, anchors.test_mask]
@@ -76,6 +76,7 @@ def measure_unseen(run: Path, reference: Path, seed: int) -> dict[str, Any]:
     links = links[:, order[: int(WHICH_UNSEEN * links.size(1))]]
     unseen = dict(zip(SIDES, links, strict=True))
     embeddings = {
+        "pictures": {side: data[side].x_image for side in SIDES},
         "teacher": teacher.embeddings,
         "seen": Student.load(reference).embed(data),
         "unseen": distill(data, teacher, unseen=unseen).embed(data),

@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ValueError(f"'{folder}' exists; choose another --out")
     data, aligner = load_run(config.folder)
     weights = teacher_weights(config.folder)
-    names = ("modalities", "channels", "hidden_channels", "hops", "epochs", "seed")
+    names = ("modalities", "channels", "hops", "epochs", "seed")
     settings = DistillConfig(**{name: config[name] for name in names})
     student = distill(data, aligner, settings).stored(config.storage)
     dtype = getattr(torch, config.storage)
@@ -71,12 +71,6 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--channels", type=PositiveInt, default=_DEFAULTS.channels, help="size of its embedding"
-    )
-    parser.add_argument(
-        "--hidden_channels",
-        type=PositiveInt,
-        default=_DEFAULTS.hidden_channels,
-        help="size of its hidden layer",
     )
     parser.add_argument(
         "--hops",
