@@ -32,6 +32,7 @@ def run(arguments: Sequence[str]) -> None:
     folder = Path(config.out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"'{folder}' exists; choose another --out")
+    source = describe_source()  # before the training, during which files may change
     data, aligner = load_run(config.folder)
     weights = teacher_weights(config.folder)
     names = ("modalities", "channels", "hops", "epochs", "seed")
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
     student.result |= {
         "teacher_run": str(Path(config.folder).resolve()),
         "storage": config.storage,
-        **describe_source(),
+        **source,
         **comparison,
     }
     rows = comparison_rows(comparison)
