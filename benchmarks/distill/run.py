@@ -37,7 +37,6 @@ STUDENTS: dict[str, list[str]] = {
     "channels_32": ["--channels", "32"],
     "channels_128": ["--channels", "128"],
     "half_precision": ["--storage", "float16"],
-    "hidden_128": ["--hidden_channels", "128"],
     "hops_1": ["--hops", "1"],
     "hops_0": ["--hops", "0"],
     "image": ["--modalities", "image"],
@@ -68,28 +67,38 @@ def shown(*calls: list[str]) -> str:
 
 def measure_unseen(run: Path, reference: Path, seed: int) -> dict[str, Any]:
     """Trains without the entities of some test links and measures these links among all entities,
-    beside the teacher and the student that had them for examples, though without their links."""
+    beside pictures as they are, and the teacher and the student that had these entities for
+    examples, though without their links."""
     data, teacher = load_run(run)
     anchors = data[ANCHOR_EDGE]
     links = anchors.edge_label_index[:, anchors.test_mask]
     order = torch.randperm(links.size(1), generator=torch.Generator().manual_seed(seed))
     links = links[:, order[: int(WHICH_UNSEEN * links.size(1))]]
     unseen = dict(zip(SIDES, links, strict=True))
+    source = describe_source()
     embeddings = {
+        "pictures": {side: data[side].x_image for side in SIDES},
         "teacher": teacher.embeddings,
         "seen": Student.load(reference).embed(data),
         "unseen": distill(data, teacher, unseen=unseen).embed(data),
     }
-    return {
+    measured = {
         name: evaluate_alignment(z["source"], z["target"], links, "all")
         for name, z in embeddings.items()
     }
+    return {**source, **measured}
 
 
 def keep(name: str, result: dict[str, Any], command: str, teacher: dict[str, Any]) -> None:
-    """Writes the result of a student."""
+    """Writes the result of a student, which names the commit that it was begun at.
+
+    Raises:
+        RuntimeError: If that is not the code that is here now.
+    """
+    now = describe_source()["git"]
+    if result["git"] != now:
+        raise RuntimeError(f"'{name}' is of commit {result['git']}, not of {now}; remove it")
     result |= {
-        **describe_source(),
         "command": command,
         "teacher_git": teacher["git"],
         "teacher_seconds": teacher["train_seconds"],

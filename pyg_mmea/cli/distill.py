@@ -30,11 +30,14 @@ def run(arguments: Sequence[str]) -> None:
     """
     config = _parser().parse_args(arguments)
     folder = Path(config.out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"'{folder}' exists; choose another --out")
+    if folder.exists():
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise ValueError(f"'{folder}' exists; choose another --out")
+        folder.rmdir()  # before the training, as what cannot be replaced is found here
+    source = describe_source()  # before the training, during which files may change
     data, aligner = load_run(config.folder)
     weights = teacher_weights(config.folder)
-    names = ("modalities", "channels", "hidden_channels", "hops", "epochs", "seed")
+    names = ("modalities", "channels", "hops", "epochs", "seed")
     settings = DistillConfig(**{name: config[name] for name in names})
     student = distill(data, aligner, settings).stored(config.storage)
     dtype = getattr(torch, config.storage)
@@ -44,13 +47,11 @@ def run(arguments: Sequence[str]) -> None:
     student.result |= {
         "teacher_run": str(Path(config.folder).resolve()),
         "storage": config.storage,
-        **describe_source(),
+        **source,
         **comparison,
     }
     rows = comparison_rows(comparison)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        folder.rmdir()  # empty, or it would have been refused
     with atomic_folder(folder) as temporary:
         student.save(temporary, stored, config.storage)
         (temporary / _TABLE).write_text(_markdown(rows, student.result), encoding="utf-8")
@@ -71,12 +72,6 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--channels", type=PositiveInt, default=_DEFAULTS.channels, help="size of its embedding"
-    )
-    parser.add_argument(
-        "--hidden_channels",
-        type=PositiveInt,
-        default=_DEFAULTS.hidden_channels,
-        help="size of its hidden layer",
     )
     parser.add_argument(
         "--hops",

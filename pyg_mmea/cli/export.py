@@ -43,6 +43,6 @@ def _why_not(folder: str) -> str:
         else "it embeds entities by both whole graphs and the known links"
     )
     return (
-        f"'{folder}' is a run, whose model is transductive ({reason}), so that no graph of it "
-        f"embeds a new entity; 'pyg-mmea distill {folder} --out STUDENT' makes what can be exported"
+        f"'{folder}' is a run, whose model is transductive ({reason}), so that it embeds no entity "
+        f"by itself; 'pyg-mmea distill {folder} --out STUDENT' makes what can be exported"
     )

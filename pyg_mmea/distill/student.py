@@ -66,7 +66,6 @@ class Student:
         return {
             "spec": asdict(encoder.spec),
             "channels": encoder.channels,
-            "hidden_channels": encoder.hidden_channels,
             "dropout": encoder.dropout,
         }
 

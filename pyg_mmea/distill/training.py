@@ -32,13 +32,12 @@ class DistillConfig:
     Args:
         modalities (Sequence[str], optional): The modalities that it looks at; by default all.
         channels (int): Size of its embedding.
-        hidden_channels (int): Size of its hidden layer.
         hops (int): How far it sees, see :class:`~pyg_mmea.distill.InputSpec`.
         epochs (int): Times that all entities are looked at.
         batch_size (int): Entities of each graph in a step, which are compared with each other.
         lr (float): The highest learning rate.
         weight_decay (float): That of AdamW.
-        dropout (float): Dropout probability.
+        dropout (float): Dropout probability of what it looks at.
         temperature (float): Temperature of the distributions of teacher and student.
         link_weight (float): Weight of the contrastive loss on links and pairs beside the
             divergence from the teacher.
@@ -51,11 +50,10 @@ class DistillConfig:
 
     modalities: Sequence[str] | None = None
     channels: int = 64
-    hidden_channels: int = 512
     hops: int = 2
     epochs: int = 60
     batch_size: int = 1024
-    lr: float = 2e-3
+    lr: float = 1e-2
     weight_decay: float = 1e-4
     dropout: float = 0.2
     temperature: float = 0.05
@@ -87,7 +85,7 @@ class _Pairs(NamedTuple):
         val = visible.edge_label_index[:, visible.val_mask].cpu()
         part = aligner.alignment
         known = part["known"]
-        if known.size(1) == aligner.result["num_seeds"]:  # trained on in the end
+        if aligner.refitted:
             val = val[:, :0]
         val = val[:, contains(known, val)]
         known = known[:, ~contains(val, known)]
@@ -143,7 +141,7 @@ def distill(
     pairs = _Pairs.read(data, aligner)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = EntityEncoder(spec, config.channels, config.hidden_channels, config.dropout)
+        encoder = EntityEncoder(spec, config.channels, config.dropout)
         encoder.standardize(list(inputs.values()))
         start = time.monotonic()
         ignored = unseen or {side: torch.empty(0, dtype=torch.long) for side in SIDES}

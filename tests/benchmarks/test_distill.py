@@ -44,7 +44,8 @@ def test_the_page_has_what_was_run(
             "student": _part(hits, 64, 3.21),
         }
         (folder / f"{name}.json").write_text(json.dumps(result))
-    unseen = {"teacher": _test(0.7), "seen": _test(0.65), "unseen": _test(0.6)}
+    names = ("pictures", "teacher", "seen", "unseen")
+    unseen = {name: _test(hits) for name, hits in zip(names, (0.5, 0.7, 0.65, 0.6), strict=True)}
     (folder / "unseen.json").write_text(json.dumps({**common, **unseen, "command": "python run"}))
     report.main()
     page = (tmp_path / "README.md").read_text()
@@ -69,3 +70,18 @@ def test_students_can_be_asked_for(script: Script) -> None:
         _parser().parse_args(["RUN", "--out", name, *options])
     shown = run.shown(["train", "--data.root", f"{run.data_root()}/emoji"], ["distill", "a b"])
     assert shown == "pyg-mmea train --data.root $PYG_MMEA_DATA/emoji\npyg-mmea distill 'a b'"
+
+
+def test_results_of_other_code_are_refused(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = script("distill/run.py")
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "describe_source", lambda: {"version": "1", "git": "new"})
+    teacher = {"git": "abc", "train_seconds": 9.0}
+    with pytest.raises(RuntimeError, match="'image' is of commit old, not of new"):
+        run.keep("image", {"git": "old"}, "pyg-mmea distill", teacher)
+    assert not list(tmp_path.iterdir())
+    run.keep("image", {"git": "new"}, "pyg-mmea distill", teacher)
+    kept = json.loads((tmp_path / "results" / "emoji" / "image.json").read_text())
+    assert (kept["git"], kept["teacher_git"]) == ("new", "abc")

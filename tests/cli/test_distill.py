@@ -6,7 +6,7 @@ import torch
 
 from pyg_mmea.cli import main
 
-SMALL = ("--channels=8", "--hidden_channels=16", "--epochs=2", "--quiet")
+SMALL = ("--channels=8", "--epochs=2", "--quiet")
 
 
 @pytest.fixture(scope="module")

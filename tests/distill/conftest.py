@@ -20,7 +20,7 @@ def teacher(pair: HeteroData) -> Aligner:
 
 @pytest.fixture(scope="session")
 def config() -> DistillConfig:
-    return DistillConfig(channels=16, hidden_channels=32, epochs=20, batch_size=32, lr=0.01)
+    return DistillConfig(channels=16, epochs=20, batch_size=32, lr=0.03)
 
 
 @pytest.fixture(scope="session")

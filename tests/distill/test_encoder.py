@@ -8,13 +8,13 @@ SPEC = InputSpec({"image": 5, "relation": 7}, ["relation"], hops=1)
 
 
 def _encoder(**kwargs: float) -> EntityEncoder:
-    return EntityEncoder(SPEC, channels=4, hidden_channels=8, **kwargs)
+    return EntityEncoder(SPEC, channels=4, **kwargs)
 
 
 def test_shapes_and_gradients() -> None:
     encoder = _encoder()
     assert str(encoder).startswith("EntityEncoder(['image', 'image_tails',")
-    assert str(encoder).endswith("channels=4, hidden_channels=8)")
+    assert str(encoder).endswith("channels=4, dropout=0.2)")
     out = encoder(random_inputs(encoder, 9))
     assert out.shape == (9, 4)
     torch.testing.assert_close(out.norm(dim=1), torch.ones(9))
@@ -62,7 +62,7 @@ def test_standardize() -> None:
     mean, scale = encoder.get_buffer("mean_image"), encoder.get_buffer("scale_image")
     scaled = (x[:15] - mean) * scale
     torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(5), atol=1e-6, rtol=0)
-    expected = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0]) / 5**0.5
+    expected = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
     torch.testing.assert_close(scaled.std(dim=0, correction=0), expected)
     for inputs in graphs:
         inputs["image_mask"].zero_()
@@ -71,7 +71,7 @@ def test_standardize() -> None:
 
 
 def test_bags_are_counts_of_any_scale() -> None:
-    encoder = EntityEncoder(InputSpec({"relation": 3}, ["relation"], 0), 4, 8).eval()
+    encoder = EntityEncoder(InputSpec({"relation": 3}, ["relation"], 0), 4).eval()
     mask = torch.ones(1, dtype=torch.bool)
     once = encoder({"relation": torch.tensor([[1.0, 0, 1]]), "relation_mask": mask})
     often = encoder({"relation": torch.tensor([[9.0, 0, 9]]), "relation_mask": mask})
@@ -81,7 +81,6 @@ def test_bags_are_counts_of_any_scale() -> None:
 def test_bad_arguments() -> None:
     for kwargs, words in (
         ({"channels": 0}, "'channels' needs to be positive"),
-        ({"hidden_channels": 0}, "'hidden_channels' needs to be positive"),
         ({"dropout": 1.0}, r"'dropout' needs to be in \[0, 1\)"),
     ):
         with pytest.raises(ValueError, match=words):

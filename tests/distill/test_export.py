@@ -11,7 +11,7 @@ from pyg_mmea.typing import SIDES
 
 @pytest.fixture
 def small(pair) -> Student:
-    encoder = EntityEncoder(InputSpec.from_data(pair, ["image", "relation"], 1), 4, 8)
+    encoder = EntityEncoder(InputSpec.from_data(pair, ["image", "relation"], 1), 4)
     encoder.standardize([entity_inputs(pair, side, encoder.spec) for side in SIDES])
     return Student(encoder.eval(), {})
 
@@ -33,7 +33,7 @@ def test_onnx(pair, small: Student, tmp_path: Path) -> None:
     path = tmp_path / "student.onnx"
     assert export_student(small, path) < 1e-5
     session = runtime.InferenceSession(str(path))
-    assert "hidden_channels" in session.get_modelmeta().custom_metadata_map["student.json"]
+    assert "dropout" in session.get_modelmeta().custom_metadata_map["student.json"]
     inputs = take_rows(entity_inputs(pair, "target", small.encoder.spec), torch.arange(40))
     assert [x.name for x in session.get_inputs()] == list(inputs)
     values = {name: x.numpy() for name, x in inputs.items()}
@@ -62,5 +62,5 @@ def test_single_precision_is_what_is_compared(small: Student, tmp_path: Path) ->
     before = export._run_pt2(content, inputs)
     with torch.no_grad():
         assert before.allclose(small.encoder(inputs), atol=1e-6)
-        small.encoder.lin_out.weight.neg_()
+        small.encoder.lins["image"].weight.neg_()
         assert not before.allclose(small.encoder(inputs), atol=1e-2)

@@ -49,7 +49,7 @@ def test_save_and_load(pair, student: Student, tmp_path: Path, storage) -> None:
     kept = torch.load(tmp_path / "embeddings.pt", weights_only=True)["source"]
     assert kept.dtype == getattr(torch, storage)
     state = torch.load(tmp_path / "student.pt", weights_only=True)
-    assert state["lin.weight"].dtype == kept.dtype
+    assert state["lins.image.weight"].dtype == kept.dtype
     assert state["mean_image"].dtype == torch.float32
     torch.testing.assert_close(kept.float(), student.embed(pair)["source"], atol=5e-3, rtol=0)
     assert z["source"].equal(student.embed(pair)["source"]) == (storage == "float32")
