@@ -1,7 +1,7 @@
 """What a student looks at: features of an entity, and means of those of its neighbours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import torch
@@ -31,7 +31,9 @@ class InputSpec:
     Args:
         channels (dict[str, int]): Size of the features of each modality.
         bags (list[str]): The modalities that are counts; the others are dense features.
-        hops (int): How far a student sees: 0, 1 or 2.
+        hops (int): How far a student sees: 0, 1 or 2. (default: :obj:`2`)
+        vocabulary (dict[str, list[str]]): What the columns of bags count, where the pair says so.
+            (default: :obj:`{}`)
 
     Raises:
         ValueError: If there is no modality, or :obj:`hops` is none of these.
@@ -40,12 +42,15 @@ class InputSpec:
     channels: dict[str, int]
     bags: list[str]
     hops: int = 2
+    vocabulary: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.channels:
             raise ValueError("'channels' needs to have at least one modality (got none)")
         if self.hops not in _NEAR:
             raise ValueError(f"'hops' needs to be in [0, {MAX_HOPS}] (got {self.hops})")
+        if not isinstance(self.vocabulary, dict):  # a file may hold anything
+            raise TypeError(f"'vocabulary' needs to be a dict (got {type(self.vocabulary)})")
 
     @classmethod
     def from_data(
@@ -71,7 +76,10 @@ class InputSpec:
                 f"both graphs have (got {missing})"
             )
         bags = [name for name in names if data["source"][f"x_{name}"].layout != torch.strided]
-        return cls({name: known[name] for name in names}, bags, hops)
+        vocabulary = {
+            name: list(data[f"{name}_vocabulary"]) for name in bags if f"{name}_vocabulary" in data
+        }
+        return cls({name: known[name] for name in names}, bags, hops, vocabulary)
 
     @property
     def fields(self) -> dict[str, str]:
@@ -83,8 +91,16 @@ class InputSpec:
         """Makes sure that a pair has these features.
 
         Raises:
-            ValueError: If it lacks some, or if their size is another one.
+            ValueError: If it lacks some, if their size is another one, or if bags count something
+                else.
         """
+        for name, columns in self.vocabulary.items():
+            key = f"{name}_vocabulary"
+            if key not in data or list(data[key]) != columns:
+                raise ValueError(
+                    f"'data' needs to have the '{key}' of the run, in the same order, since these "
+                    f"are the columns of 'x_{name}'"
+                )
         for side in SIDES:
             for name, size in self.channels.items():
                 x = data[side].get(f"x_{name}")

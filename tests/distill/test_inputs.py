@@ -10,12 +10,23 @@ PLACES = ["", "_tails", "_heads", "_two_hops"]
 
 def test_spec(fake) -> None:
     spec = InputSpec.from_data(fake, ["image", "relation", "image"], hops=1)
-    assert spec == InputSpec({"image": 16, "relation": 10}, ["relation"], 1)
+    vocabulary = {"relation": fake.relation_vocabulary}
+    assert spec == InputSpec({"image": 16, "relation": 10}, ["relation"], 1, vocabulary)
     assert list(spec.fields) == [
         f"{m}{place}" for m in ("image", "relation") for place in PLACES[:3]
     ]
     assert len(InputSpec.from_data(fake).channels) == 6
     assert list(InputSpec.from_data(fake, ["image"], hops=0).fields) == ["image"]
+
+
+def test_columns_of_bags_are_those_of_the_run(fake) -> None:
+    spec = InputSpec.from_data(fake, ["attribute"])
+    fake.attribute_vocabulary = fake.attribute_vocabulary[::-1]
+    with pytest.raises(ValueError, match="'attribute_vocabulary' of the run, in the same order"):
+        entity_inputs(fake, "source", spec)
+    del fake.attribute_vocabulary
+    with pytest.raises(ValueError, match="'attribute_vocabulary' of the run, in the same order"):
+        spec.check(fake)
 
 
 def test_bad_spec(fake) -> None:
