@@ -31,7 +31,7 @@ from pyg_mmea.utils.pairs import contains
 
 logger = logging.getLogger(__name__)
 
-_STATE = "aligner.pt"
+ALIGNER = "aligner.pt"
 _RESULT = "result.json"
 
 
@@ -292,9 +292,10 @@ class Aligner:
         Out-of-Knowledge-Base Entities: A Graph Neural Network Approach"
         <https://arxiv.org/abs/1706.05674>`_), and all encoders, weights of views and the confidence
         of the training. Training and validation links that the pair has in addition are known ones,
-        unless people rejected them. Triples of relations
-        that are new are left out; bags are brought to the columns of training, and dense features
-        to its axes by a linear map, if they are not what they were.
+        unless people rejected them. Triples of relations that are new are left out; bags are
+        brought to the columns of training. Dense features need to mean what they meant there: build
+        the pair with :obj:`fitted`, which datasets and :func:`~pyg_mmea.data.make_pair` take. Where
+        those of entities that were trained on are not what they were, a linear map is tried.
 
         Confidence was learned on entities that were trained on. For pairs of new ones, of which
         fewer views know anything, :obj:`target_precision` is an estimate.
@@ -311,13 +312,12 @@ class Aligner:
         """
         validate(data)
         self.embeddings  # noqa: B018  # raises if there is none
-        if "trained" not in self._state:
+        if "training" not in self._state:
             raise ValueError("a run of an older version cannot be extended; train it anew")
         other = copy.copy(self)
         other.calibrator = copy.copy(self.calibrator)
-        other._state = extend(
-            self._state, data, self.model_factory, other.calibrator, self.training
-        ) | {"entities": entity_fingerprint(data)}
+        other._state = extend(self._state, data, self.model_factory, other.calibrator)
+        other._state["entities"] = entity_fingerprint(data)
         other.result = {}
         return other
 
@@ -346,7 +346,7 @@ class Aligner:
             raise ValueError("an aligner that was extended is not saved; what it predicts can be")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / _STATE, "wb") as file:
+        with atomic_write(folder / ALIGNER, "wb") as file:
             torch.save(self._state, file)
         with atomic_write(folder / _RESULT, "w") as file:
             json.dump(self.result, file, indent=2)
@@ -358,20 +358,20 @@ class Aligner:
         Args:
             folder (str or Path): Folder of the run.
             **kwargs: Arguments of the aligner that was fitted. Of these, :meth:`extend` needs
-                those that were not the default.
+                :obj:`model` and :obj:`calibrator`, where they were not the default.
 
         Raises:
             FileNotFoundError: If the folder holds no finished run.
             DataError: If its files are broken.
         """
         folder = Path(folder)
-        if not (folder / _STATE).is_file():
-            raise FileNotFoundError(f"{folder / _STATE} is missing; 'pyg-mmea train' writes it")
+        if not (folder / ALIGNER).is_file():
+            raise FileNotFoundError(f"{folder / ALIGNER} is missing; 'pyg-mmea train' writes it")
         aligner = cls(**kwargs)
-        aligner._state = load_tensors(folder / _STATE)
+        aligner._state = load_tensors(folder / ALIGNER)
         try:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-            raise DataError("is no aligner", folder / _STATE) from error
+            raise DataError("is no aligner", folder / ALIGNER) from error
         aligner.result = read_json(folder / _RESULT)
         return aligner
