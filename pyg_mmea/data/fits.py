@@ -50,6 +50,7 @@ def read_fits(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it")
     content = load_tensors(path, mmap=True)
-    if not isinstance(content, dict) or not isinstance(content.get(_KEY), dict):
+    fits = content.get(_KEY) if isinstance(content, dict) else None
+    if not isinstance(fits, dict) or not all(isinstance(fit, dict) for fit in fits.values()):
         raise DataError("does not say what features were fitted to; train anew", path)
-    return content[_KEY]
+    return fits

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,13 +22,11 @@ from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.extension import extend
 from pyg_mmea.training.fitting import Fitting, entity_fingerprint
+from pyg_mmea.training.outcome import predicted_table
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.typing import ANCHOR_EDGE
-from pyg_mmea.utils.export import alignment_table
 from pyg_mmea.utils.io import atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
-
-logger = logging.getLogger(__name__)
 
 ALIGNER = "aligner.pt"
 _RESULT = "result.json"
@@ -253,35 +250,7 @@ class Aligner:
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
         self.check(data)
-        part = self._state["alignment"]
-        order = part["confidence"].argsort(descending=True, stable=True)
-        if target_precision is not None:
-            threshold = self.calibrator.threshold(part["confidence"], target_precision)
-            if threshold.rule != "conformal selection":
-                logger.warning(
-                    "the validation links allow no promise of precision %s: pairs are selected by "
-                    "%s, an estimate",
-                    target_precision,
-                    threshold.rule,
-                )
-            order = order[part["confidence"][order] >= threshold.value]
-        known = part["known"]
-        if only_new:
-            if "new" not in self._state:
-                raise ValueError("'only_new' needs an aligner that 'extend' made")
-            order = order[self._is_new(part["pairs"][:, order])]
-            known = known[:, self._is_new(known)]
-        found = part["pairs"][:, order], part["confidence"][order], part["margin"][order]
-        table = alignment_table(data, known, *found)
-        if only_new:
-            new = self._state["new"]["source"].nonzero().view(-1)
-            in_table = torch.cat([known[0], found[0][0]])
-            table.attrs["abstained"] = int((~torch.isin(new, in_table)).sum())
-        return table
-
-    def _is_new(self, pairs: Tensor) -> Tensor:
-        new = self._state["new"]
-        return new["source"][pairs[0]] | new["target"][pairs[1]]
+        return predicted_table(data, self._state, self.calibrator, target_precision, only_new)
 
     def extend(self, data: HeteroData) -> Self:
         """Returns an aligner for a pair that has more than the one that was fitted: entities and

@@ -75,9 +75,10 @@ def pictures(tmp_path: Path) -> list[str]:
 def test_files_without_fits(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="is missing"):
         read_fits(tmp_path / "aligner.pt")
-    torch.save({"embeddings": {}}, tmp_path / "aligner.pt")
-    with pytest.raises(DataError, match="does not say what features were fitted to"):
-        read_fits(tmp_path / "aligner.pt")
+    for content in ({"embeddings": {}}, {"fits": {"image": 1}}, torch.ones(1)):
+        torch.save(content, tmp_path / "aligner.pt")
+        with pytest.raises(DataError, match="does not say what features were fitted to"):
+            read_fits(tmp_path / "aligner.pt")
     (tmp_path / "aligner.pt").write_bytes(b"no tensors")
     with pytest.raises(DataError, match="is broken"):
         read_fits(tmp_path / "aligner.pt")
