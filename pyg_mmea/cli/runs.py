@@ -15,6 +15,7 @@ from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.inspect import Inspector
 from pyg_mmea.training import Aligner
+from pyg_mmea.training.aligner import ALIGNER
 from pyg_mmea.utils.io import file_lock
 
 CONFIG = "config.yaml"
@@ -43,6 +44,9 @@ def load_extended(folder: str | Path, options: Sequence[str]) -> tuple[HeteroDat
             :meth:`~pyg_mmea.training.Aligner.extend`.
     """
     parser, config = _settings(folder, options)
+    arguments = config.data.init_args
+    if "fitted" in arguments and arguments.fitted is None:
+        arguments.fitted = str(Path(folder, ALIGNER))
     built = parser.instantiate(config)
     data = built.data[0]
     return data, Aligner.load(folder, **aligner_arguments(built)).extend(data)

@@ -88,7 +88,7 @@ def _dump(parser: ArgumentParser, config: Namespace) -> str:
     for key in _CALL:
         settings.pop(key, None)
     arguments = settings.data.init_args
-    for key in ("root", "config", "image_features"):
+    for key in ("root", "config", "image_features", "fitted"):
         if arguments.get(key) is not None:
             arguments[key] = str(Path(arguments[key]).resolve())
     return parser.dump(settings, skip_unset=False, skip_validation=True)

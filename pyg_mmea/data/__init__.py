@@ -4,6 +4,7 @@ from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.check import check_folder
 from pyg_mmea.data.features import attribute_bag, relation_bag
+from pyg_mmea.data.fits import feature_fits, read_fits
 from pyg_mmea.data.frames import from_tables
 from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.layout import FolderPair, read_folder
@@ -38,12 +39,14 @@ __all__ = [
     "check_pair",
     "encode_images",
     "encode_texts",
+    "feature_fits",
     "from_networkx",
     "from_rdf",
     "from_tables",
     "load_features",
     "make_pair",
     "partition_pair",
+    "read_fits",
     "read_folder",
     "reduce_features",
     "relation_bag",

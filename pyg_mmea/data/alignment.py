@@ -1,7 +1,7 @@
 """The one place where two graphs and their links become a pair."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.features import attribute_bag, bag_mask, relation_bag
-from pyg_mmea.data.images import encode_images, reduce_features
+from pyg_mmea.data.fits import Fits
+from pyg_mmea.data.images import encode_images, fit_reduction, reduce_features
 from pyg_mmea.data.split import Masks, split_anchors
 from pyg_mmea.data.tables import Features, GraphTables
 from pyg_mmea.data.text import encode_texts
@@ -61,16 +62,21 @@ def _has(graph: GraphTables, modality: str) -> bool:
     }[Modality(modality)]
 
 
-def _encode_images(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list[Features]:
+def _encode_images(
+    graphs: tuple[GraphTables, GraphTables], encoder: str, fitted: Mapping[str, Tensor] | None
+) -> tuple[list[Features], dict[str, Tensor]]:
     """Encodes the pictures of both graphs together, since reduced features are comparable only
-    if one projection made them.
+    if one projection made them; returns that, too.
     """
     paths = [path for graph in graphs for path in graph.image_path or [None] * graph.num_entities]
     x, mask = encode_images(paths, encoder, cache_dir=cache_folder() / "images")
-    if encoder == "handcrafted":
-        x = reduce_features(x, mask)
+    fit: dict[str, Tensor] = {}
+    if encoder == "handcrafted" and fitted is not None:
+        x, fit = reduce_features(x, mask, fitted=fitted), dict(fitted)
+    elif encoder == "handcrafted":
+        x, fit = fit_reduction(x, mask)
     sizes = [graph.num_entities for graph in graphs]
-    return list(zip(x.split(sizes), mask.split(sizes), strict=True))
+    return list(zip(x.split(sizes), mask.split(sizes), strict=True)), fit
 
 
 def _encode_names(graphs: tuple[GraphTables, GraphTables], encoder: str) -> list[Features]:
@@ -87,6 +93,7 @@ def _add_features(
     modality: str,
     image_encoder: str,
     text_encoder: str,
+    fitted: Fits,
 ) -> None:
     ready = [modality in graph.features for graph in graphs]
     if any(ready) and not all(ready):
@@ -96,11 +103,13 @@ def _add_features(
         both = [graph.features[modality] for graph in graphs]
     elif modality in (Modality.RELATION, Modality.ATTRIBUTE):
         make = relation_bag if modality == Modality.RELATION else attribute_bag
-        *bags, vocabulary = make(*graphs)
+        *bags, vocabulary = make(*graphs, vocabulary=fitted.get(modality, {}).get("vocabulary"))
         data[f"{modality}_vocabulary"] = vocabulary
         both = [(bag, bag_mask(bag)) for bag in bags]
     elif modality == Modality.IMAGE:
-        both = _encode_images(graphs, image_encoder)
+        both, fit = _encode_images(graphs, image_encoder, fitted.get(modality))
+        if fit:
+            data[f"{modality}_fit"] = fit
     elif modality == Modality.NAME:
         both = _encode_names(graphs, text_encoder)
     else:
@@ -120,6 +129,7 @@ def make_pair(
     image_encoder: str = "handcrafted",
     text_encoder: str = "hashing",
     dataset: str = "custom",
+    fitted: Fits | None = None,
 ) -> AlignmentData:
     """Builds the pair object of two graphs and the links between them.
 
@@ -140,6 +150,9 @@ def make_pair(
         text_encoder (str): What turns names and triples into features; see
             :func:`~pyg_mmea.data.encode_texts`. (default: :obj:`"hashing"`)
         dataset (str): Name that results are reported under. (default: :obj:`"custom"`)
+        fitted (dict, optional): What the features of an earlier pair were fitted to, see
+            :func:`~pyg_mmea.data.feature_fits`, so that those of this pair mean the same.
+            (default: :obj:`None`, which fits them to this pair)
 
     Returns:
         AlignmentData: A validated pair. Where the values of attributes are known, entities have
@@ -164,7 +177,7 @@ def make_pair(
 
     for modality in _AUTO if wanted is None else wanted:
         if any(_has(graph, modality) for graph in graphs):
-            _add_features(data, graphs, modality, image_encoder, text_encoder)
+            _add_features(data, graphs, modality, image_encoder, text_encoder, fitted or {})
         elif wanted is not None:
             raise DataError(f"'features' asks for '{modality}', but '{dataset}' has none")
 

@@ -16,15 +16,16 @@ Bags = tuple[Tensor, Tensor, list[str]]
 _Side = tuple[list[tuple[Tensor, Tensor]], list[str], int]
 
 
-def _bags(sides: list[_Side], max_columns: int) -> Bags:
+def _bags(sides: list[_Side], max_columns: int, vocabulary: list[str] | None) -> Bags:
     """Counts items by entity; each kind of mention has columns of its own, one behind the other."""
-    frequency: Counter[str] = Counter()
-    for kinds, uris, _ in sides:
-        counts = torch.bincount(kinds[0][1], minlength=len(uris)).tolist()
-        for uri, count in zip(uris, counts, strict=True):
-            if count > 0:
-                frequency[uri] += count
-    vocabulary = sorted(frequency, key=lambda uri: (-frequency[uri], uri))[:max_columns]
+    if vocabulary is None:
+        frequency: Counter[str] = Counter()
+        for kinds, uris, _ in sides:
+            counts = torch.bincount(kinds[0][1], minlength=len(uris)).tolist()
+            for uri, count in zip(uris, counts, strict=True):
+                if count > 0:
+                    frequency[uri] += count
+        vocabulary = sorted(frequency, key=lambda uri: (-frequency[uri], uri))[:max_columns]
     column = {uri: i for i, uri in enumerate(vocabulary)}
     bags = []
     for kinds, uris, num_rows in sides:
@@ -51,7 +52,12 @@ def _count(keys: Tensor, num_rows: int, num_columns: int) -> Tensor:
     )
 
 
-def relation_bag(source: GraphTables, target: GraphTables, max_columns: int = MAX_COLUMNS) -> Bags:
+def relation_bag(
+    source: GraphTables,
+    target: GraphTables,
+    max_columns: int = MAX_COLUMNS,
+    vocabulary: list[str] | None = None,
+) -> Bags:
     """Counts for each entity how often it is head and how often it is tail of each relation.
 
     The papers add both numbers up. They are columns of their own here, since being the head of a
@@ -62,6 +68,8 @@ def relation_bag(source: GraphTables, target: GraphTables, max_columns: int = MA
         target (GraphTables): Target graph.
         max_columns (int): Keep this many relations, the most frequent ones over both graphs;
             ties go by URI. (default: :obj:`1000`)
+        vocabulary (list[str], optional): Names of the columns of another bag, to have the same
+            ones. (default: :obj:`None`)
 
     Returns:
         The bag of each graph :math:`(N, D)`, sparse COO, coalesced, and the name of each of the
@@ -73,11 +81,17 @@ def relation_bag(source: GraphTables, target: GraphTables, max_columns: int = MA
         head, relation, tail = graph.triples.unbind(1)
         mentions = [(head, relation), (tail, relation)]
         sides.append((mentions, graph.relation_uri, graph.num_entities))
-    *bags, vocabulary = _bags(sides, max_columns)
-    return bags[0], bags[1], [*vocabulary, *(f"{uri}^-1" for uri in vocabulary)]
+    heads = None if vocabulary is None else vocabulary[: len(vocabulary) // 2]
+    *bags, heads = _bags(sides, max_columns, heads)
+    return bags[0], bags[1], [*heads, *(f"{uri}^-1" for uri in heads)]
 
 
-def attribute_bag(source: GraphTables, target: GraphTables, max_columns: int = MAX_COLUMNS) -> Bags:
+def attribute_bag(
+    source: GraphTables,
+    target: GraphTables,
+    max_columns: int = MAX_COLUMNS,
+    vocabulary: list[str] | None = None,
+) -> Bags:
     """Counts for each entity how often it has each attribute.
 
     Args:
@@ -85,6 +99,8 @@ def attribute_bag(source: GraphTables, target: GraphTables, max_columns: int = M
         target (GraphTables): Target graph.
         max_columns (int): Keep this many attributes, the most frequent ones over both graphs;
             ties go by URI. (default: :obj:`1000`)
+        vocabulary (list[str], optional): Columns of another bag, to have the same ones.
+            (default: :obj:`None`)
 
     Returns:
         The bag of each graph :math:`(N, D)`, sparse COO, coalesced, and the attribute URI of each
@@ -98,7 +114,7 @@ def attribute_bag(source: GraphTables, target: GraphTables, max_columns: int = M
         )
         for graph in (source, target)
     ]
-    return _bags(sides, max_columns)
+    return _bags(sides, max_columns, vocabulary)
 
 
 def bag_mask(bag: Tensor) -> Tensor:

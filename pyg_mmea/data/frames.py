@@ -12,6 +12,7 @@ from torch import Tensor
 from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.fits import Fits
 from pyg_mmea.data.linktable import resolve_links
 from pyg_mmea.data.split import split_anchors
 from pyg_mmea.data.tablefile import TableFile, frame_columns, read_table
@@ -158,6 +159,7 @@ def from_tables(
     image_encoder: str = "handcrafted",
     text_encoder: str = "hashing",
     dataset: str = "tables",
+    fitted: Fits | None = None,
 ) -> AlignmentData:
     """Builds a pair from tables, each a data frame or the path of a CSV, TSV or Parquet file.
 
@@ -185,6 +187,7 @@ def from_tables(
         image_encoder (str): See :func:`make_pair`. (default: :obj:`"handcrafted"`)
         text_encoder (str): See :func:`make_pair`. (default: :obj:`"hashing"`)
         dataset (str): Name that results are reported under. (default: :obj:`"tables"`)
+        fitted (dict, optional): See :func:`make_pair`. (default: :obj:`None`)
 
     Raises:
         DataError: Names the file and line, or the table and row, and the rule.
@@ -210,4 +213,5 @@ def from_tables(
         image_encoder=image_encoder,
         text_encoder=text_encoder,
         dataset=dataset,
+        fitted=fitted,
     )

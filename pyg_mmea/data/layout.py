@@ -1,8 +1,9 @@
 """Strict reader of the folder layout of EVA, MCLEA and MEAformer."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,8 @@ class FolderPair:
         seed_mask (Tensor, optional): True for the official seeds :math:`(A)`, if there are any.
         index (EntityIndex, optional): The numbering of the folder's files, if they have one.
         split_hint (str): Why there is no official split.
+        fits (dict): What ready-made features were fitted to, see
+            :func:`~pyg_mmea.data.feature_fits`.
     """
 
     source: GraphTables
@@ -79,6 +82,7 @@ class FolderPair:
     seed_mask: Tensor | None
     index: EntityIndex | None
     split_hint: str = ""
+    fits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def _read_entities(folder: Path) -> tuple[EntityIndex, list[list[str]]]:

@@ -69,8 +69,9 @@ class DropModality(BaseTransform):
             for side in SIDES:
                 for key in (f"x_{name}", f"{name}_mask"):
                     data[side].pop(key, None)
-            if f"{name}_vocabulary" in data:
-                del data[f"{name}_vocabulary"]
+            for key in (f"{name}_vocabulary", f"{name}_fit"):
+                if key in data:
+                    del data[key]
         return data
 
     def __repr__(self) -> str:

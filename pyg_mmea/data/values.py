@@ -155,7 +155,10 @@ def _quantiles(value: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def encode_numbers(
-    source: np.ndarray, target: np.ndarray, scale: str = "joint"
+    source: np.ndarray,
+    target: np.ndarray,
+    scale: str = "joint",
+    among: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Turns a column of numbers that both graphs have into features that are near where numbers
     are near.
@@ -172,15 +175,18 @@ def encode_numbers(
         scale (str): :obj:`"joint"` takes quantiles over both graphs, for numbers in the same unit;
             :obj:`"each"` over each of them, for prices in two currencies and other units that no
             fixed factor is known for. (default: :obj:`"joint"`)
+        among (tuple, optional): The numbers of both graphs that the quantiles are taken of.
+            (default: :obj:`None`, which means the numbers themselves)
 
     Returns:
         Features :math:`(N_s, K)` and :math:`(N_t, K)`; rows without a number are zero.
     """
-    both = np.concatenate([source, target])
+    known = (source, target) if among is None else among
+    both = np.concatenate(known)
     centres = (np.arange(NUM_BUMPS, dtype=np.float32) + 0.5)[None]
     out = []
-    for value in (source, target):
-        quantile = _quantiles(value, both if scale == "joint" else value).astype(np.float32)
+    for value, own in zip((source, target), known, strict=True):
+        quantile = _quantiles(value, both if scale == "joint" else own).astype(np.float32)
         x = np.exp(-0.5 * np.square(NUM_BUMPS * quantile[:, None] - centres))
         x /= np.linalg.norm(x, axis=1, keepdims=True)
         x[np.isnan(value)] = 0.0

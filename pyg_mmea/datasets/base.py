@@ -6,6 +6,7 @@ import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ from pyg_mmea import __version__
 from pyg_mmea.data import handcrafted
 from pyg_mmea.data.alignment import make_pair, parse_features
 from pyg_mmea.data.alignment_data import AlignmentData
+from pyg_mmea.data.fits import read_fits
 from pyg_mmea.data.layout import EntityIndex, FolderPair
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.split import Masks, split_anchors, split_seeds
@@ -34,7 +36,7 @@ Transform: TypeAlias = BaseTransform | Callable[[HeteroData], HeteroData]
 # Keys of a list of texts in the processed form.
 _LETTERS, _LENGTH = "utf-8", "length"
 # Goes up when the processed form changes.
-_FORMAT = 5
+_FORMAT = 6
 
 
 def data_folder() -> Path:
@@ -151,6 +153,9 @@ class AlignmentDataset(InMemoryDataset, ABC):
             taken, then the pictures. (default: :obj:`None`)
         image_encoder (str): What turns pictures into features. (default: :obj:`"handcrafted"`)
         text_encoder (str): What turns texts into features. (default: :obj:`"hashing"`)
+        fitted (str, optional): The :obj:`aligner.pt` of a run. Vocabularies, projections and
+            quantiles are then those of its training, so that features mean what they meant there.
+            (default: :obj:`None`, which fits them to this pair)
         transform (Callable, optional): Applied at every access. (default: :obj:`None`)
         pre_transform (Callable, optional): Applied once when the dataset is opened; what the
             cache holds is the pair before it. (default: :obj:`None`)
@@ -176,6 +181,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
         image_features: str | None = None,
         image_encoder: str = "handcrafted",
         text_encoder: str = "hashing",
+        fitted: str | None = None,
         transform: Transform | None = None,
         pre_transform: Transform | None = None,
         force_reload: bool = False,
@@ -191,6 +197,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
         self.image_features = None if image_features is None else Path(image_features)
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
+        self.fitted = None if fitted is None else Path(fitted)
         super().__init__(str(root), transform, pre_transform, force_reload=force_reload)
         self.load(self.processed_paths[0])
         if pre_transform is not None:
@@ -208,6 +215,11 @@ class AlignmentDataset(InMemoryDataset, ABC):
     @abstractmethod
     def read(self) -> FolderPair:
         """Reads the files."""
+
+    @cached_property
+    def fits(self) -> dict[str, dict[str, Any]]:
+        """What features were fitted to by the training that :obj:`fitted` names."""
+        return {} if self.fitted is None else read_fits(self.fitted)
 
     def find_image_features(self) -> Path | None:
         """Published image features that lie with the data."""
@@ -233,7 +245,8 @@ class AlignmentDataset(InMemoryDataset, ABC):
     @property
     def processed_file_names(self) -> list[str]:
         image_features = self.image_features or self.find_image_features()
-        files = {*self.input_files(), *([image_features] if image_features else [])}
+        others = {path for path in (image_features, self.fitted) if path is not None}
+        files = {*self.input_files(), *others}
         stats = [(str(path), self.file_state(path)) for path in sorted(files) if path.is_file()]
         key = fingerprint(
             _FORMAT,
@@ -246,6 +259,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
             str(image_features),
             self.image_encoder,
             self.text_encoder,
+            str(self.fitted),
             handcrafted.VERSION,
             stats,
         )
@@ -296,7 +310,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
         wants_images = self.features is None or Modality.IMAGE in self.features
         if image_features is not None and wants_images:
             attach_features(load_features(image_features), image_features, graphs, pair.index)
-        return make_pair(
+        data = make_pair(
             *graphs,
             pair.links,
             masks,
@@ -304,4 +318,8 @@ class AlignmentDataset(InMemoryDataset, ABC):
             image_encoder=self.image_encoder,
             text_encoder=self.text_encoder,
             dataset=self.full_name,
+            fitted=self.fits,
         )
+        for modality, fit in pair.fits.items():
+            data[f"{modality}_fit"] = fit
+        return data

@@ -104,10 +104,10 @@ class TablePair(AlignmentDataset):
         content = read_pair(self.pair_file, findings)
         assert content is not None  # strict findings raise
         findings.log()
-        add_features(content.sides, self.features, self.text_encoder)
+        fits = add_features(content.sides, self.features, self.text_encoder, self.fits)
         source, target = (side.graph for side in content.sides)
         hint = f"'links' of {self.config} names no column for 'split'"
-        return FolderPair(source, target, content.links, content.seed_mask, None, hint)
+        return FolderPair(source, target, content.links, content.seed_mask, None, hint, fits)
 
     def choose_features(self, pair: FolderPair) -> list[str]:
         graphs = (pair.source, pair.target)

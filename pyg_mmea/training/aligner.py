@@ -2,7 +2,6 @@
 
 import copy
 import json
-import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +22,13 @@ from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.extension import extend
 from pyg_mmea.training.fitting import Fitting, entity_fingerprint
+from pyg_mmea.training.outcome import predicted_table
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.typing import ANCHOR_EDGE
-from pyg_mmea.utils.export import alignment_table
 from pyg_mmea.utils.io import atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
 
-logger = logging.getLogger(__name__)
-
-_STATE = "aligner.pt"
+ALIGNER = "aligner.pt"
 _RESULT = "result.json"
 
 
@@ -253,35 +250,7 @@ class Aligner:
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
         self.check(data)
-        part = self._state["alignment"]
-        order = part["confidence"].argsort(descending=True, stable=True)
-        if target_precision is not None:
-            threshold = self.calibrator.threshold(part["confidence"], target_precision)
-            if threshold.rule != "conformal selection":
-                logger.warning(
-                    "the validation links allow no promise of precision %s: pairs are selected by "
-                    "%s, an estimate",
-                    target_precision,
-                    threshold.rule,
-                )
-            order = order[part["confidence"][order] >= threshold.value]
-        known = part["known"]
-        if only_new:
-            if "new" not in self._state:
-                raise ValueError("'only_new' needs an aligner that 'extend' made")
-            order = order[self._is_new(part["pairs"][:, order])]
-            known = known[:, self._is_new(known)]
-        found = part["pairs"][:, order], part["confidence"][order], part["margin"][order]
-        table = alignment_table(data, known, *found)
-        if only_new:
-            new = self._state["new"]["source"].nonzero().view(-1)
-            in_table = torch.cat([known[0], found[0][0]])
-            table.attrs["abstained"] = int((~torch.isin(new, in_table)).sum())
-        return table
-
-    def _is_new(self, pairs: Tensor) -> Tensor:
-        new = self._state["new"]
-        return new["source"][pairs[0]] | new["target"][pairs[1]]
+        return predicted_table(data, self._state, self.calibrator, target_precision, only_new)
 
     def extend(self, data: HeteroData) -> Self:
         """Returns an aligner for a pair that has more than the one that was fitted: entities and
@@ -292,9 +261,10 @@ class Aligner:
         Out-of-Knowledge-Base Entities: A Graph Neural Network Approach"
         <https://arxiv.org/abs/1706.05674>`_), and all encoders, weights of views and the confidence
         of the training. Training and validation links that the pair has in addition are known ones,
-        unless people rejected them. Triples of relations
-        that are new are left out; bags are brought to the columns of training, and dense features
-        to its axes by a linear map, if they are not what they were.
+        unless people rejected them. Triples of relations that are new are left out; bags are
+        brought to the columns of training. Dense features need to mean what they meant there: build
+        the pair with :obj:`fitted`, which datasets and :func:`~pyg_mmea.data.make_pair` take. Where
+        those of entities that were trained on are not what they were, a linear map is tried.
 
         Confidence was learned on entities that were trained on. For pairs of new ones, of which
         fewer views know anything, :obj:`target_precision` is an estimate.
@@ -311,13 +281,12 @@ class Aligner:
         """
         validate(data)
         self.embeddings  # noqa: B018  # raises if there is none
-        if "trained" not in self._state:
+        if "training" not in self._state:
             raise ValueError("a run of an older version cannot be extended; train it anew")
         other = copy.copy(self)
         other.calibrator = copy.copy(self.calibrator)
-        other._state = extend(
-            self._state, data, self.model_factory, other.calibrator, self.training
-        ) | {"entities": entity_fingerprint(data)}
+        other._state = extend(self._state, data, self.model_factory, other.calibrator)
+        other._state["entities"] = entity_fingerprint(data)
         other.result = {}
         return other
 
@@ -346,7 +315,7 @@ class Aligner:
             raise ValueError("an aligner that was extended is not saved; what it predicts can be")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / _STATE, "wb") as file:
+        with atomic_write(folder / ALIGNER, "wb") as file:
             torch.save(self._state, file)
         with atomic_write(folder / _RESULT, "w") as file:
             json.dump(self.result, file, indent=2)
@@ -358,20 +327,20 @@ class Aligner:
         Args:
             folder (str or Path): Folder of the run.
             **kwargs: Arguments of the aligner that was fitted. Of these, :meth:`extend` needs
-                those that were not the default.
+                :obj:`model` and :obj:`calibrator`, where they were not the default.
 
         Raises:
             FileNotFoundError: If the folder holds no finished run.
             DataError: If its files are broken.
         """
         folder = Path(folder)
-        if not (folder / _STATE).is_file():
-            raise FileNotFoundError(f"{folder / _STATE} is missing; 'pyg-mmea train' writes it")
+        if not (folder / ALIGNER).is_file():
+            raise FileNotFoundError(f"{folder / ALIGNER} is missing; 'pyg-mmea train' writes it")
         aligner = cls(**kwargs)
-        aligner._state = load_tensors(folder / _STATE)
+        aligner._state = load_tensors(folder / ALIGNER)
         try:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-            raise DataError("is no aligner", folder / _STATE) from error
+            raise DataError("is no aligner", folder / ALIGNER) from error
         aligner.result = read_json(folder / _RESULT)
         return aligner

@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator
 from pyg_mmea.data import HideAnchors
-from pyg_mmea.nn.models import AlignmentModel, PairSpec
+from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.fitting import align, in_precision
 from pyg_mmea.training.trained import Trained, bring
@@ -24,7 +24,6 @@ def extend(
     data: HeteroData,
     model: Callable[[PairSpec], AlignmentModel],
     calibrator: Calibrator,
-    config: TrainingConfig,
 ) -> dict[str, Any]:
     """Embeds and aligns a pair that has more than the one that was trained on; see
     :meth:`Aligner.extend`.
@@ -35,18 +34,19 @@ def extend(
         model (Callable): Makes the model.
         calibrator (Calibrator): Has learned confidence. Its rejected pairs become those of the
             new pair.
-        config (TrainingConfig): The settings of the training.
 
     Returns:
         dict: The same for the new pair.
 
     Raises:
-        ValueError: If relations, features or model do not fit those of the training.
+        ValueError: If entities, relations, features, model or voters do not fit those of the
+            training.
     """
     if "new" in state:
         raise ValueError("an aligner that was extended cannot be extended; extend the fitted one")
     data = copy.copy(data).to("cpu")
     trained = Trained(**state["trained"])
+    config = TrainingConfig(**state["training"])
     places = trained.places(data)
     today = trained.today(places)
     visible = HideAnchors("train+val")(data)
@@ -68,12 +68,23 @@ def extend(
         torch.cat([weight[stand], weight.new_ones(given.size(1))]),
     )
     voters = ViewEmbedder(online, momentum, config).voters(pair, beliefs, state["view_weights"])
+    _check_voters(voters[0], calibrator, state["alignment"]["votes"]["voters"])
     return {
         **state,
         **align(calibrator, voters, torch.cat([known, given], dim=1), config),
         "accepted": known,
         "new": {side: place < 0 for side, place in places.items()},
     }
+
+
+def _check_voters(online: Embeddings, calibrator: Calibrator, wanted: list[str]) -> None:
+    names = [*(name for name in online["source"] if name != "joint"), "momentum"]
+    found = [name for name in names if name not in calibrator.excluded_voters]
+    if found != wanted:
+        raise ValueError(
+            f"'calibrator' and 'model' need to be those of the training, where {', '.join(wanted)} "
+            f"had a vote (got {', '.join(found)})"
+        )
 
 
 def _moved(pairs: Tensor, today: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -127,7 +138,7 @@ def entity_vectors(vectors: Tensor, place: Tensor, edge_index: Tensor) -> Tensor
         edges = done[sender] & ~done[receiver]
         if not bool(edges.any()):
             return out
-        row, count = receiver[edges].unique(return_counts=True)
-        near = torch.zeros_like(out).index_add_(0, receiver[edges], out[sender[edges]])
-        out[row] = near[row] / count.view(-1, 1)
+        row, at, count = receiver[edges].unique(return_inverse=True, return_counts=True)
+        near = out.new_zeros(row.numel(), out.size(1)).index_add_(0, at, out[sender[edges]])
+        out[row] = near / count.view(-1, 1)
         done[row] = True

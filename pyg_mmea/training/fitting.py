@@ -1,6 +1,7 @@
 """From a pair of graphs to trained encoders, confidence and candidates."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, Ledger, doubtful_links
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.data import HideAnchors, sample_links
+from pyg_mmea.data import HideAnchors, feature_fits, sample_links
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.training.config import TrainingConfig
@@ -160,7 +161,9 @@ class Fitting:
             **align(self.calibrator, voters, seeds.all, self.config),
             "model": _on_cpu(module.model),
             "momentum": _on_cpu(module.momentum.module),
+            "fits": feature_fits(self.data),
             "trained": Trained.of(self.visible)._asdict(),
+            "training": asdict(self.config),
             "beliefs": module.beliefs(),
             "rejected": seeds.rejected,
             "view_weights": module.view_weights,

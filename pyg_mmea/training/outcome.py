@@ -1,8 +1,11 @@
 """What a run ends in: its summary and its alignment."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -14,6 +17,7 @@ from pyg_mmea.training.phase import PhaseResult
 from pyg_mmea.training.resources import peak_gpu_mb, peak_rss_mb
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.export import alignment_table
 
 logger = logging.getLogger(__name__)
 
@@ -85,3 +89,50 @@ def report_doubts(data: HeteroData, links: Tensor) -> list[list[str]]:
             " = ".join(uris[0]),
         )
     return uris
+
+
+def predicted_table(
+    data: HeteroData,
+    state: Mapping[str, Any],
+    calibrator: Calibrator,
+    target_precision: float | None,
+    only_new: bool,
+) -> pd.DataFrame:
+    """Returns the table of :meth:`Aligner.predict`.
+
+    Args:
+        data (HeteroData): The pair.
+        state (dict): What the aligner keeps.
+        calibrator (Calibrator): Finds the threshold.
+        target_precision (float, optional): See :meth:`Aligner.predict`, as what follows.
+        only_new (bool): Leave out pairs of two entities that were trained on.
+
+    Raises:
+        ValueError: If :obj:`only_new` is asked of an aligner without new entities.
+    """
+    part = state["alignment"]
+    confidence, known = part["confidence"], part["known"]
+    order = confidence.argsort(descending=True, stable=True)
+    if target_precision is not None:
+        threshold = calibrator.threshold(confidence, target_precision)
+        if threshold.rule != "conformal selection":
+            logger.warning(
+                "the validation links allow no promise of precision %s: pairs are selected by "
+                "%s, an estimate",
+                target_precision,
+                threshold.rule,
+            )
+        order = order[confidence[order] >= threshold.value]
+    if only_new:
+        if "new" not in state:
+            raise ValueError("'only_new' needs an aligner that 'extend' made")
+        new_s, new_t = (state["new"][side] for side in SIDES)
+        pairs = part["pairs"][:, order]
+        order = order[new_s[pairs[0]] | new_t[pairs[1]]]
+        known = known[:, new_s[known[0]] | new_t[known[1]]]
+    found = part["pairs"][:, order]
+    table = alignment_table(data, known, found, confidence[order], part["margin"][order])
+    if only_new:
+        in_table = torch.cat([known[0], found[0]])
+        table.attrs["abstained"] = int((~torch.isin(new_s.nonzero().view(-1), in_table)).sum())
+    return table

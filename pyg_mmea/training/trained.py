@@ -60,11 +60,20 @@ class Trained(NamedTuple):
         )
 
     def places(self, data: HeteroData) -> dict[str, Tensor]:
-        """Returns for each entity of another pair its id in this one, or -1 :math:`(N)`."""
+        """Returns for each entity of another pair its id in this one, or -1 :math:`(N)`.
+
+        Raises:
+            ValueError: If a graph has no entity of this pair.
+        """
         places: dict[str, Tensor] = {}
         for side in SIDES:
             known = {uri: i for i, uri in enumerate(self.uri[side])}
             places[side] = torch.tensor([known.get(uri, -1) for uri in data[side].uri])
+            if bool((places[side] < 0).all()):
+                raise ValueError(
+                    f"'data' needs {side} entities that training had, by their URIs, such as "
+                    f"'{self.uri[side][0]}' (got none)"
+                )
         return places
 
     def today(self, places: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -178,8 +187,8 @@ def _bring_dense(
     if left > _CLOSE:
         raise ValueError(
             f"'x_{name}' of entities that were trained on needs to be what it was in training (a "
-            f"linear map leaves a median difference of {left:.0%}); features that are fitted to "
-            "all texts or pictures cannot be extended"
+            f"linear map leaves a median difference of {left:.0%}); build the pair with "
+            "'fitted', as 'align --extend' does, and texts without 'tfidf', which counts over all"
         )
     change = _linear_map(x, y)
     for side in SIDES:

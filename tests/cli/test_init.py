@@ -1,6 +1,9 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+from pyg_mmea.cli.runs import load_data, load_extended
 
 
 @pytest.fixture
@@ -78,8 +81,12 @@ def test_from_files_to_links(
     code, _, err = cli("align", run, "--out", run / "links.csv", "--target-precision", "null")
     assert code == 0, err
     assert (run / "links.csv").read_text().startswith("source,target,confidence")
+    before = load_data(run)["source"]
     with open(table_folder / "a.csv", "a") as file:
         file.write("A77,Thing 77,,17 kg,2020-01-17,a thing,red,acme,,,\n")
+        file.writelines(
+            f"A{i},Thing {i},,{i}000 kg,1999-01-01,a,red,acme,,,\n" for i in range(80, 120)
+        )
     with open(table_folder / "b.csv", "a", encoding="cp1252") as file:
         file.write("B77;Ding 77;17 kg;17.01.2020;Ding;rot\n")
     late = run / "late.csv"
@@ -91,7 +98,11 @@ def test_from_files_to_links(
     assert code == 0, err
     rows = late.read_text().splitlines()[1:]
     assert rows
-    assert all("A77" in row or "B77" in row for row in rows)
+    after = load_extended(run, [])[0]["source"]
+    rows_of = [[each.uri.index(f"A{i}") for i in range(10, 30)] for each in (before, after)]
+    assert torch.equal(before.x_number[rows_of[0]], after.x_number[rows_of[1]])
+    new = {"A77", "B77", *(f"A{i}" for i in range(80, 120))}
+    assert all(new & set(row.split(",")[:2]) for row in rows)
     assert cli(*call, "--only-new")[0] == 2
     assert cli(*call, f"--data.config={config}")[0] == 2
     code, _, err = cli(*call, "--extend", "--data.features=[relation, attribute]")

@@ -90,6 +90,27 @@ def test_features_of_columns_with_partners(table_folder: Path) -> None:
     assert x_s.size(1) == 64  # weight and date; size and note have no partner
 
 
+def test_features_keep_what_they_were_fitted_to(table_folder: Path) -> None:
+    before = _read(table_folder).sides
+    fits = add_features(before, None, "hashing")
+    assert fits["number"]["columns"] == ["weight", "released"]
+    after = _read(table_folder).sides
+    for side in after:
+        side.numbers = dict(reversed(side.numbers.items()))
+        side.numbers["weight"][2:] = 1e9  # would move all quantiles
+        side.numbers["more"] = side.numbers["weight"]
+        side.texts = {"extra": [""] * side.graph.num_entities, **side.texts}
+    assert add_features(after, None, "hashing", fits) == fits
+    for old, new in zip(before, after, strict=True):
+        for name, rows in (("number", slice(2)), ("text", slice(None))):
+            one, two = old.graph.features[name][0], new.graph.features[name][0]
+            assert torch.equal(one[rows], two[rows])
+    for side in after:
+        del side.numbers["released"]
+    with pytest.raises(DataError, match="need a column 'released' of role number"):
+        add_features(after, None, "hashing", fits)
+
+
 def test_texts_of_both_sides_are_encoded_together(table_folder: Path) -> None:
     sides = _read(table_folder).sides
     for side, third in zip(sides, ("zebra", "aardvark"), strict=True):

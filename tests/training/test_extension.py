@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from pyg_mmea.calibration import Ledger
+from pyg_mmea.calibration import Calibrator, Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import DropModality, HideEntities
 from pyg_mmea.datasets import FakeMMKG
@@ -40,7 +40,7 @@ def folder(part, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def aligner(folder):
-    return Aligner.load(folder, training=TrainingConfig(**SETTINGS))
+    return Aligner.load(folder)
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_another_model_is_refused(folder, whole):
 
 def test_a_run_of_an_older_version(aligner, whole):
     old = copy.copy(aligner)
-    old._state = {key: value for key, value in aligner._state.items() if key != "trained"}
+    old._state = {key: value for key, value in aligner._state.items() if key != "training"}
     with pytest.raises(ValueError, match="of an older version"):
         old.extend(whole)
     with pytest.raises(RuntimeError, match="needs to be fitted"):
@@ -233,3 +233,32 @@ def test_entity_vectors():
         out,
         torch.tensor([[0.0, 3.0], [3.0, 0.0], [1.5, 1.5], [1.5, 1.5], [0.0, 0.0]]),
     )
+
+
+def test_a_chain_of_new_entities():
+    place = torch.tensor([0, *[-1] * 300])
+    chain = torch.stack([torch.arange(300), torch.arange(1, 301)])
+    assert entity_vectors(torch.tensor([[2.0]]), place, chain).eq(2).all()
+
+
+def test_the_settings_of_the_training_count(part, tmp_path):
+    config = TrainingConfig(
+        **SETTINGS, propagation_channels=16, frozen_views=False, encoder="momentum"
+    )
+    fitted = Aligner(training=config).fit(part, tmp_path, quiet=True)
+    again = Aligner.load(tmp_path).extend(part)
+    for side in SIDES:
+        torch.testing.assert_close(again.embeddings[side], fitted.embeddings[side])
+
+
+def test_other_voters_are_refused(folder, whole):
+    other = Aligner.load(folder, calibrator=Calibrator(excluded_voters=["momentum"]))
+    with pytest.raises(ValueError, match="'calibrator' and 'model' need to be those"):
+        other.extend(whole)
+
+
+def test_a_pair_of_other_entities_is_refused(aligner, whole):
+    other = copy.copy(whole)
+    other["target"].uri = [f"other {uri}" for uri in other["target"].uri]
+    with pytest.raises(ValueError, match="'data' needs target entities that training had"):
+        aligner.extend(other)
