@@ -60,15 +60,9 @@ def _data_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Parts the options of the data, with their values, from all others."""
     rest: list[str] = []
     options: list[str] = []
-    place = rest
+    awaits_value = False
     for argument in arguments:
-        if argument.startswith("-"):
-            is_data = argument.partition("=")[0] == "--data" or argument.startswith("--data.")
-            place = options if is_data else rest
-            place.append(argument)
-            if "=" in argument:
-                place = rest
-        else:
-            place.append(argument)
-            place = rest
+        is_data = argument.partition("=")[0] == "--data" or argument.startswith("--data.")
+        (options if is_data or awaits_value else rest).append(argument)
+        awaits_value = is_data and "=" not in argument
     return rest, options

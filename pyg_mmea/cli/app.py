@@ -21,7 +21,7 @@ VERBS = {
     "train": "train a model on a pair of graphs and evaluate it",
     "evaluate": "measure a finished run",
     "align": "write the alignment of a finished run to a file",
-    "distill": "train a small student of a finished run that embeds new entities",
+    "distill": "train a small encoder of features after a finished run",
     "export": "write the encoder of a student for other programs, as .pt2 or .onnx",
     "report": "write a page on a finished run: metrics, curves, pairs with their pictures",
     "review": "go through uncertain pairs on a web page; accept or reject them",

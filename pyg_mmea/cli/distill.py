@@ -30,8 +30,10 @@ def run(arguments: Sequence[str]) -> None:
     """
     config = _parser().parse_args(arguments)
     folder = Path(config.out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"'{folder}' exists; choose another --out")
+    if folder.exists():
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise ValueError(f"'{folder}' exists; choose another --out")
+        folder.rmdir()  # before the training, as what cannot be replaced is found here
     source = describe_source()  # before the training, during which files may change
     data, aligner = load_run(config.folder)
     weights = teacher_weights(config.folder)
@@ -50,8 +52,6 @@ def run(arguments: Sequence[str]) -> None:
     }
     rows = comparison_rows(comparison)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        folder.rmdir()  # empty, or it would have been refused
     with atomic_folder(folder) as temporary:
         student.save(temporary, stored, config.storage)
         (temporary / _TABLE).write_text(_markdown(rows, student.result), encoding="utf-8")

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import pandas as pd
@@ -147,10 +146,10 @@ def _beside(file: Path, paths: list[str | None]) -> list[str | None]:
 
 def _path_of(text: str) -> str:
     """The path in a ``file:`` IRI, or the text itself."""
-    parts = urlsplit(text)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        return text
-    return url2pathname(parts.path)
+    for start in ("file:///", "file://localhost/"):
+        if text.startswith(start):
+            return url2pathname(text[len(start) - 1 :])
+    return text
 
 
 def from_rdf(

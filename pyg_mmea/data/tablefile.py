@@ -25,7 +25,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18
 # What tables that are no Unicode are in, as spreadsheets write them; others can be named.
 _ENCODINGS = ["cp1252", "cp1250", "cp1251", "gb18030", "big5", "cp932", "euc_jp", "cp949"]
-_EVIDENCE = 8  # bytes outside of ASCII; a few could be anything
+_EVIDENCE = 8  # different bytes outside of ASCII; a few signs could be anything
 # Cells of a Parquet file; a column that says the same in each row takes next to nothing.
 _CELLS_PER_BYTE, _FREE_CELLS = 100, 10_000_000
 _MAX_LETTERS = 2**31 - 1  # in a cell; some hold whole pages
@@ -260,7 +260,7 @@ def _sniff_encoding(content: bytes) -> str:
         return "utf-8"
     foreign = b"\n".join(line for line in content.splitlines() if not line.isascii())
     likely: list[str] = []
-    if sum(byte > 127 for byte in foreign[:_SAMPLE]) >= _EVIDENCE:
+    if sum(byte > 127 for byte in set(foreign[:_SAMPLE])) >= _EVIDENCE:
         matches = from_bytes(foreign[:_SAMPLE], cp_isolation=_ENCODINGS)
         likely = [match.encoding for match in matches]
     # Texts of western Europe pass for those of central Europe, not the other way round.

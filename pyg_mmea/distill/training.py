@@ -85,7 +85,7 @@ class _Pairs(NamedTuple):
         val = visible.edge_label_index[:, visible.val_mask].cpu()
         part = aligner.alignment
         known = part["known"]
-        if known.size(1) == aligner.result["num_seeds"]:  # trained on in the end
+        if aligner.refitted:
             val = val[:, :0]
         val = val[:, contains(known, val)]
         known = known[:, ~contains(val, known)]

@@ -98,6 +98,12 @@ class Aligner:
         votes = part.get("votes")
         return {**part, "votes": None if votes is None else Votes(**votes)}
 
+    @property
+    def refitted(self) -> bool:
+        """Whether the model was trained on the validation links in the end."""
+        self.embeddings  # noqa: B018  # raises if there is none
+        return self._state["refitted"]
+
     def fit(
         self,
         data: HeteroData,
@@ -193,7 +199,7 @@ class Aligner:
                 is :obj:`"val"` and the model was trained on those links in the end.
         """
         self.check(data)
-        if split == "val" and self._state["refitted"]:
+        if split == "val" and self.refitted:
             raise ValueError(
                 "'split' cannot be 'val': the model was trained on the validation links in the "
                 "end; what it reached before is in result.json"
@@ -285,7 +291,8 @@ class Aligner:
         of their neighbours' (as out-of-knowledge-base entities in `"Knowledge Transfer for
         Out-of-Knowledge-Base Entities: A Graph Neural Network Approach"
         <https://arxiv.org/abs/1706.05674>`_), and all encoders, weights of views and the confidence
-        of the training. Links that the pair has in addition are known ones. Triples of relations
+        of the training. Training and validation links that the pair has in addition are known ones,
+        unless people rejected them. Triples of relations
         that are new are left out; bags are brought to the columns of training, and dense features
         to its axes by a linear map, if they are not what they were.
 
@@ -300,7 +307,7 @@ class Aligner:
         Raises:
             ValueError: If the pair is broken, if its features are not those of training and no
                 linear map brings them back, if :obj:`model` is not the one that was trained, or if
-                the run is of an older version.
+                the run is of an older version, or was extended.
         """
         validate(data)
         self.embeddings  # noqa: B018  # raises if there is none
@@ -328,10 +335,17 @@ class Aligner:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`."""
+        """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`.
+
+        Raises:
+            RuntimeError: If there is nothing to save.
+            ValueError: If the aligner was extended: it is no training.
+        """
+        self.embeddings  # noqa: B018  # raises if there is nothing to save
+        if "new" in self._state:
+            raise ValueError("an aligner that was extended is not saved; what it predicts can be")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.embeddings  # noqa: B018  # raises if there is nothing to save
         with atomic_write(folder / _STATE, "wb") as file:
             torch.save(self._state, file)
         with atomic_write(folder / _RESULT, "w") as file:

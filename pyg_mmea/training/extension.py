@@ -1,5 +1,6 @@
 """Entities that came after a training."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from pyg_mmea.training.fitting import align, in_precision
 from pyg_mmea.training.trained import Trained, bring
 from pyg_mmea.training.views import Beliefs, ViewEmbedder
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
-from pyg_mmea.utils.pairs import contains
+from pyg_mmea.utils.pairs import contains, judge
 
 
 def extend(
@@ -42,26 +43,31 @@ def extend(
     Raises:
         ValueError: If relations, features or model do not fit those of the training.
     """
+    if "new" in state:
+        raise ValueError("an aligner that was extended cannot be extended; extend the fitted one")
+    data = copy.copy(data).to("cpu")
     trained = Trained(**state["trained"])
     places = trained.places(data)
     today = trained.today(places)
     visible = HideAnchors("train+val")(data)
     pair = in_precision(bring(visible, trained, today), config)
     spec = PairSpec.from_data(pair)
+    num_trained = {side: len(uris) for side, uris in trained.uri.items()}
     online, momentum = (
-        _load(model(spec), state[key], pair, places) for key in ("model", "momentum")
+        _load(model(spec), state[key], pair, places, num_trained) for key in ("model", "momentum")
     )
-    links, weight = state["beliefs"]
-    links, kept = _moved(links, today)
     known, _ = _moved(state["alignment"]["known"], today)
-    given = visible[ANCHOR_EDGE].edge_label_index.cpu()
-    given = given[:, ~contains(known, given)]
+    calibrator.rejected, _ = _moved(state["rejected"], today)
+    given = visible[ANCHOR_EDGE].edge_label_index
+    given = given[:, ~contains(torch.cat([known, calibrator.rejected], dim=1), given)]
+    links, kept = _moved(state["beliefs"][0], today)
+    weight = state["beliefs"][1][kept]
+    stand = ~(judge(links, given)[0] & ~contains(known, links))  # a link says more than a guess
     beliefs: Beliefs = (
-        torch.cat([links, given], dim=1),
-        torch.cat([weight[kept], weight.new_ones(given.size(1))]),
+        torch.cat([links[:, stand], given], dim=1),
+        torch.cat([weight[stand], weight.new_ones(given.size(1))]),
     )
     voters = ViewEmbedder(online, momentum, config).voters(pair, beliefs, state["view_weights"])
-    calibrator.rejected, _ = _moved(state["rejected"], today)
     return {
         **state,
         **align(calibrator, voters, torch.cat([known, given], dim=1), config),
@@ -82,24 +88,27 @@ def _load(
     state: Mapping[str, Tensor],
     pair: HeteroData,
     places: Mapping[str, Tensor],
+    num_trained: Mapping[str, int],
 ) -> AlignmentModel:
-    """Gives a model its weights; vectors of entities go to where these are today."""
+    """Gives a model its weights; vectors of entities, a matrix of a name that ends in the side, go
+    to where these are today."""
     moved = dict(state)
     for name, value in state.items():
         side = name.rpartition(".")[2]
-        if side in SIDES:
+        if side in SIDES and value.dim() == 2 and value.size(0) == num_trained[side]:
             moved[name] = entity_vectors(value, places[side], pair[RELATION_EDGE[side]].edge_index)
+    model.to(next((x.dtype for x in state.values() if x.is_floating_point()), torch.float))
     try:
         model.load_state_dict(moved)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(f"'model' needs to be the one that was trained ({reason})") from error
-    return model.to(next(iter(state.values())).dtype)
+    return model
 
 
 def entity_vectors(vectors: Tensor, place: Tensor, edge_index: Tensor) -> Tensor:
     """Brings learned vectors of entities to another graph. An entity without one gets the mean of
-    those of its neighbours, as long as theirs are, hop by hop; zeros if none is near.
+    those of its neighbours, hop by hop; zeros if none is near.
 
     Args:
         vectors (torch.Tensor): Learned vectors :math:`(N, D)`.

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -17,8 +16,8 @@ from pyg_mmea.typing import RELATION_EDGE, SIDES
 logger = logging.getLogger(__name__)
 
 _SAMPLE = 4096  # entities of a graph whose dense features are kept, to compare with
-_SAME = 0.999  # median cosine of features that mean the same
-_CLOSE = 0.95  # the one that a linear map has to reach
+_SAME = 0.05  # median difference of features that mean the same, as a share of their length
+_CLOSE = 0.3  # the one that a linear map may leave
 
 Samples = dict[str, tuple[Tensor, Tensor]]
 
@@ -105,7 +104,9 @@ def bring(
     for name, size in trained.in_channels.items():
         if any(f"x_{name}" not in out[side] for side in SIDES):
             raise ValueError(f"'data' needs features of '{name}', as in training (got none)")
-        if name in trained.vocabulary and f"{name}_vocabulary" in data:
+        if name in trained.vocabulary:
+            if f"{name}_vocabulary" not in data:
+                raise ValueError(f"'data' needs '{name}_vocabulary', as in training (got none)")
             _bring_bags(out, name, trained.vocabulary[name], data[f"{name}_vocabulary"])
         if (found := out["source"][f"x_{name}"].size(1)) != size:
             raise ValueError(f"'x_{name}' needs {size} columns, as in training (got {found})")
@@ -171,26 +172,29 @@ def _bring_dense(
         now.append(data[side][f"x_{name}"][at[kept]].float())
         before.append(rows[kept])
     x, y = torch.cat(now), torch.cat(before)
-    if x.size(0) == 0 or _agreement(x, y) > _SAME:
+    if x.size(0) == 0 or _difference(x, y) < _SAME:
         return
-    reached = _agreement(x[1::2] @ _linear_map(x[::2], y[::2]), y[1::2]) if len(x) > 1 else 0.0
-    if reached < _CLOSE:
+    left = _difference(x[1::2] @ _linear_map(x[::2], y[::2]), y[1::2]) if len(x) > 1 else 1.0
+    if left > _CLOSE:
         raise ValueError(
             f"'x_{name}' of entities that were trained on needs to be what it was in training (a "
-            f"linear map brings it to a median cosine of {reached:.2f} only); features that are "
-            "fitted to all texts or pictures cannot be extended"
+            f"linear map leaves a median difference of {left:.0%}); features that are fitted to "
+            "all texts or pictures cannot be extended"
         )
     change = _linear_map(x, y)
     for side in SIDES:
         data[side][f"x_{name}"] = data[side][f"x_{name}"] @ change.to(data[side][f"x_{name}"])
 
 
-def _agreement(x: Tensor, y: Tensor) -> float:
-    return float(F.cosine_similarity(x, y).median())
+def _difference(x: Tensor, y: Tensor) -> float:
+    """The median distance of rows, as a share of their length in training."""
+    length = y.norm(dim=1).clamp(min=1e-12)
+    return float(((x - y).norm(dim=1) / length).median())
 
 
 def _linear_map(x: Tensor, y: Tensor) -> Tensor:
     """The ridge regression of one on the other."""
     gram = x.t().double() @ x.double()
-    ridge = 1e-6 * gram.diagonal().mean() * torch.eye(x.size(1), dtype=torch.double)
+    scale = gram.diagonal().mean().clamp(min=1e-12)
+    ridge = 1e-6 * scale * torch.eye(x.size(1), dtype=torch.double)
     return torch.linalg.solve(gram + ridge, x.t().double() @ y.double()).float()

@@ -22,7 +22,7 @@ def _part(hits: float, channels: int, embed_ms: float | None) -> dict:
         "test": _test(hits),
         "channels": channels,
         "embed_ms": embed_ms,
-        "search_ms": 2,
+        "search_ms": channels / 20,
     }
 
 
@@ -54,10 +54,10 @@ def test_the_page_has_what_was_run(
     ]
     assert rows[0] == (
         "| teacher | all |  | 1,920 | 0.900 | 0.950 | 1.000 | 0.950 | 625,000 | 2.50 | 9.00 | "
-        "needs both graphs | 2.0 | 99 |"
+        "needs both graphs | 100% | 99 |"
     )
     assert rows[1].startswith("| `channels_64` | all | 2 | 64 | 0.800 |")
-    assert rows[1].endswith("| 3.2 | 2.0 | 12 |")
+    assert rows[1].endswith("| 3.2 | 3% | 12 |")
     assert rows[2].startswith("| `image` | image | 2 |")
     assert rows[-1] == "| student | distilled without them | 0.600 | 0.950 | 1.000 | 0.800 |"
     assert page.count("pyg-mmea train\n") == 1

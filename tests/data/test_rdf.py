@@ -62,7 +62,11 @@ def test_files_and_pairs(tmp_path: Path) -> None:
 def test_pictures_by_iri(tmp_path: Path) -> None:
     folder = tmp_path / "a b"
     folder.mkdir()
-    for photo, path in (("<y%20z.png>", "y z.png"), ("<file:///etc/passwd>", None)):
+    for photo, path in (
+        ("<y%20z.png>", "y z.png"),
+        ("<file:///etc/passwd>", None),
+        ('"file://[x"', "file:/[x"),
+    ):
         (folder / "source.ttl").write_text(SOURCE.replace('"y.png"', photo))
         (folder / "target.nt").write_text(TARGET)
         data = from_rdf(

@@ -90,7 +90,8 @@ def test_sniff(tmp_path: Path, content: str | bytes, name: str, expected: tuple[
     ("encoding", "text"),
     [
         ("cp1252", "id,name\n1,Crème brûlée\n2,Größe naïve Straße\n3,señor mañana\n"),
-        ("cp1250", "id,název\n1,červený čajník\n2,žluťoučký kůň\n"),
+        ("cp1252", "id,price\n" + "".join(f"{i},£0.99\n{i},0.{i} €\n" for i in range(50))),
+        ("cp1250", "id,název\n1,červený čajník\n2,příliš žluťoučký kůň úpěl\n"),
         ("cp1251", "id,название\n1,красный чайник\n2,зелёная ваза\n"),
         ("gb18030", "编号,名称\n1,红色陶瓷茶壶\n2,绿色玻璃花瓶\n"),
         ("big5", "編號,名稱\n1,紅色陶瓷茶壺\n2,綠色玻璃花瓶\n"),

@@ -5,10 +5,12 @@ from functools import partial
 import pytest
 import torch
 
+from pyg_mmea.calibration import Ledger
+from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import DropModality, HideEntities
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.nn import PCMEA
-from pyg_mmea.training import Aligner, TrainingConfig
+from pyg_mmea.training import Aligner, Decision, Decisions, TrainingConfig
 from pyg_mmea.training.extension import entity_vectors
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
 
@@ -116,6 +118,24 @@ def test_new_links_are_known(aligner, extended, whole, part):
     assert known - links_of(aligner.predict(part)) != set()
 
 
+def test_rejected_links_stay_rejected(part, whole, tmp_path):
+    _aligner().fit(part, tmp_path, quiet=True)
+    anchors = part[ANCHOR_EDGE]
+    link = tuple(anchors.edge_label_index[:, anchors.train_mask][:, 0].tolist())
+    Decisions(part, Ledger(tmp_path / LEDGER_NAME)).record([Decision("reject", link)])
+    aligner = _aligner().fit(part, tmp_path, resume=True, quiet=True)
+    rejected = part["source"].uri[link[0]], part["target"].uri[link[1]]
+    assert rejected not in links_of(aligner.predict(part))
+    assert rejected not in links_of(aligner.extend(whole).predict(whole))
+
+
+def test_twice_is_refused(extended, whole, tmp_path):
+    with pytest.raises(ValueError, match="is not saved"):
+        extended.save(tmp_path)
+    with pytest.raises(ValueError, match="that was extended cannot be extended"):
+        extended.extend(whole)
+
+
 def test_columns_and_relations_in_another_order(extended, aligner, whole):
     other = copy.copy(whole)
     vocabulary = other.attribute_vocabulary
@@ -156,7 +176,7 @@ def test_features_on_other_axes_are_brought_back(extended, aligner, whole):
     )
 
 
-def test_other_features_are_refused(aligner, whole):
+def test_other_features_are_refused(extended, aligner, whole):
     other = copy.copy(whole)
     generator = torch.Generator().manual_seed(1)
     for side in SIDES:
@@ -164,6 +184,14 @@ def test_other_features_are_refused(aligner, whole):
         other[side].x_image = noise * other[side].image_mask.view(-1, 1)
     with pytest.raises(ValueError, match="'x_image' of entities that were trained on needs"):
         aligner.extend(other)
+    del other.attribute_vocabulary
+    for side in SIDES:
+        other[side].x_image = 100 * whole[side].x_image
+    with pytest.raises(ValueError, match="'data' needs 'attribute_vocabulary', as in training"):
+        aligner.extend(other)
+    other.attribute_vocabulary = whole.attribute_vocabulary
+    scaled = aligner.extend(other).embeddings["source"]
+    torch.testing.assert_close(scaled, extended.embeddings["source"], atol=1e-3, rtol=1e-3)
     for side in SIDES:
         other[side].x_image = other[side].x_image[:, :5]
     with pytest.raises(ValueError, match=r"'x_image' needs 16 columns, as in training \(got 5\)"):
