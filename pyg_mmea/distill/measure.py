@@ -113,7 +113,7 @@ def _size(value: int) -> str:
 
 
 def _time(value: float | None) -> str:
-    return "not possible" if value is None else f"{value:.1f} ms"
+    return "needs both graphs" if value is None else f"{value:.1f} ms"
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -54,7 +54,7 @@ def test_the_page_has_what_was_run(
     ]
     assert rows[0] == (
         "| teacher | all |  | 1,920 | 0.900 | 0.950 | 1.000 | 0.950 | 625,000 | 2.50 | 9.00 | "
-        "not possible | 100% | 99 |"
+        "needs both graphs | 100% | 99 |"
     )
     assert rows[1].startswith("| `channels_64` | all | 2 | 64 | 0.800 |")
     assert rows[1].endswith("| 3.2 | 3% | 12 |")

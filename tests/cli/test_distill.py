@@ -49,7 +49,7 @@ def test_table_is_printed(cli, run: Path, tmp_path: Path) -> None:
     code, out, err = cli("distill", run, "--out", tmp_path / "out", *SMALL)
     assert code == 0
     assert err == f"The student is in {tmp_path / 'out'}\n"
-    for word in ("teacher", "student", "test Hits@1", "parameters", "not possible"):
+    for word in ("teacher", "student", "test Hits@1", "parameters", "needs both graphs"):
         assert word in out
     code, out, err = cli("distill", run, "--out", tmp_path / "out", *SMALL)
     assert (code, out) == (2, "")

@@ -31,7 +31,7 @@ def test_compare(pair, teacher: Aligner, student: Student) -> None:
         "test Hits@1",
         *(f"{out[name]['test']['mean']['hits@1']:.3f}" for name in ("teacher", "student")),
     ]
-    assert rows[-2][:2] == ["embedding 1,000 entities", "not possible"]
+    assert rows[-2][:2] == ["embedding 1,000 entities", "needs both graphs"]
     assert len({len(row) for row in rows}) == 1
 
 
