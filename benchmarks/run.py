@@ -18,7 +18,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -187,6 +187,26 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target) as file:  # half a result would count as done
         file.write(json.dumps(result, indent=1) + "\n")
+
+
+def train_once(call: Sequence[str], out: Path) -> dict[str, Any]:
+    """Trains, unless that was done before; returns the summary."""
+    if not (out / "result.json").exists():
+        resume = ["--resume"] if (out / "config.yaml").exists() else []
+        subprocess.run([sys.executable, *call, "--out", str(out), *resume], check=True)
+    return json.loads((out / "result.json").read_text(encoding="utf-8"))
+
+
+def measure_once(folder: Path, todo: Mapping[str, Callable[[], dict]]) -> list[dict]:
+    """Measures what has no result in a folder yet, by name; returns all results that are there."""
+    for name, make in todo.items():
+        target = folder / f"{name}.json"
+        if not target.exists():
+            found = make()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(target) as file:
+                file.write(json.dumps(found, indent=1) + "\n")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 
 def run_all(runs: Sequence[tuple[Any, ...]], num_jobs: int) -> None:

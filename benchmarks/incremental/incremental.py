@@ -9,8 +9,8 @@ test links. It writes benchmarks/incremental/results and README.md; what is ther
 
 import argparse
 import json
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,14 +20,14 @@ from torch_geometric.data import HeteroData
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from run import worth_on  # noqa: E402
+from run import measure_once, train_once, worth_on  # noqa: E402
 from specs import data_root  # noqa: E402
 from tables import DATA, commits  # noqa: E402
 
 from pyg_mmea.cli.provenance import describe_source  # noqa: E402
 from pyg_mmea.cli.runs import load_extended, load_run  # noqa: E402
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES  # noqa: E402
-from pyg_mmea.utils.io import atomic_folder, atomic_write  # noqa: E402
+from pyg_mmea.utils.io import atomic_folder  # noqa: E402
 
 CONFIG = HERE.parent / "configs" / "calibrated.yaml"
 FOLDERS = {
@@ -112,15 +112,6 @@ def hidden_links(whole: HeteroData, part: HeteroData) -> torch.Tensor:
     return links
 
 
-def train(call: list[str], folder: Path) -> dict[str, Any]:
-    """Trains once; returns the summary."""
-    result = folder / "result.json"
-    if not result.exists():
-        resume = ["--resume"] if (folder / "config.yaml").exists() else []
-        subprocess.run([sys.executable, *call, "--out", str(folder), *resume], check=True)
-    return json.loads(result.read_text(encoding="utf-8"))
-
-
 def run(name: str, ratio: float, work: Path) -> dict[str, Any]:
     """Trains twice, extends once, and measures."""
     root, part_root = Path(data_root(), FOLDERS[name]), work / name / f"data_{ratio}"
@@ -130,8 +121,8 @@ def run(name: str, ratio: float, work: Path) -> dict[str, Any]:
             write_part(root, temporary, ratio)
     call = ["-m", "pyg_mmea", "train", "--config", str(CONFIG), "--data", "AlignmentFolder"]
     folders = work / name / "whole", work / name / f"part_{ratio}"
-    summary = train([*call, "--data.root", str(root)], folders[0])
-    train([*call, "--data.root", str(part_root)], folders[1])
+    summary = train_once([*call, "--data.root", str(root)], folders[0])
+    train_once([*call, "--data.root", str(part_root)], folders[1])
     whole, on_everything = load_run(folders[0])
     part, _ = load_run(folders[1])
     data, extended = load_extended(folders[1], ["--data.root", str(root)])
@@ -175,16 +166,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/incremental"))
     parser.add_argument("--results", type=Path, default=HERE / "results")
     args = parser.parse_args()
-    for name in args.data:
-        target = args.results / f"{name}_{args.ratio}.json"
-        if not target.exists():
-            found = run(name, args.ratio, args.work)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(target) as file:
-                file.write(json.dumps(found, indent=1) + "\n")
-    results = [
-        json.loads(path.read_text(encoding="utf-8")) for path in sorted(args.results.glob("*.json"))
-    ]
+    todo = {f"{name}_{args.ratio}": partial(run, name, args.ratio, args.work) for name in args.data}
+    results = measure_once(args.results, todo)
     (args.results.parent / "README.md").write_text(page(results), encoding="utf-8")
 
 

@@ -8,11 +8,11 @@ benchmarks/review/results and README.md; what is there is not run again.
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch_geometric.data import HeteroData
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-from run import shown, worth_on  # noqa: E402
+from run import measure_once, shown, train_once, worth_on  # noqa: E402
 from specs import data_arguments  # noqa: E402
 from tables import DATA, commits  # noqa: E402
 
@@ -32,7 +32,6 @@ from pyg_mmea.cli.provenance import describe_source  # noqa: E402
 from pyg_mmea.cli.runs import load_run  # noqa: E402
 from pyg_mmea.training import Decision, Decisions  # noqa: E402
 from pyg_mmea.typing import ANCHOR_EDGE  # noqa: E402
-from pyg_mmea.utils.io import atomic_write  # noqa: E402
 from pyg_mmea.utils.pairs import judge  # noqa: E402
 
 CONFIG = HERE.parent / "configs" / "calibrated.yaml"
@@ -77,17 +76,11 @@ def answers(pairs: Tensor, links: Tensor) -> list[Decision]:
     ]
 
 
-def train(call: list[str], folder: Path, *more: str) -> None:
-    """Trains, or goes on."""
-    subprocess.run([sys.executable, *call, "--out", str(folder), *more], check=True)
-
-
 def run(name: str, num: int, work: Path) -> dict[str, Any]:
     """Trains once, asks in all ways, goes on from each, and measures."""
     call = ["-m", "pyg_mmea", "train", "--config", str(CONFIG), *data_arguments(name)]
     folder = work / name / "run"
-    if not (folder / "result.json").exists():
-        train(call, folder, *(["--resume"] if (folder / "config.yaml").exists() else []))
+    summary = train_once(call, folder)
     data, aligner = load_run(folder)
     anchors = data[ANCHOR_EDGE]
     links = anchors.edge_label_index[:, anchors.test_mask]
@@ -103,7 +96,8 @@ def run(name: str, num: int, work: Path) -> dict[str, Any]:
         shutil.copytree(folder, copy)
         decided = answers(chosen, links)
         Decisions(data, Ledger(copy / LEDGER_NAME)).record(decided)
-        train(["-m", "pyg_mmea", "train"], copy, "--resume")
+        resume = ["-m", "pyg_mmea", "train", "--out", str(copy), "--resume"]
+        subprocess.run([sys.executable, *resume], check=True)
         verdicts = [each.verdict for each in decided]
         result["ways"][way] = {
             "asked": chosen.size(1),
@@ -111,7 +105,6 @@ def run(name: str, num: int, work: Path) -> dict[str, Any]:
             "rejected": verdicts.count("reject"),
             **worth_on(links[:, untouched], *load_run(copy)),
         }
-    summary = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     commit = {"git": describe_source()["git"], "git_begun": summary["git"]}
     return {**result, **commit, "command": shown(call)}
 
@@ -145,15 +138,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/review"))
     parser.add_argument("--results", type=Path, default=HERE / "results")
     args = parser.parse_args()
-    for name in args.data:
-        target = args.results / f"{name}_{args.answers}.json"
-        if not target.exists():
-            found = run(name, args.answers, args.work)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(target) as file:
-                file.write(json.dumps(found, indent=1) + "\n")
-    files = sorted(args.results.glob("*.json"))
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    todo = {
+        f"{name}_{args.answers}": partial(run, name, args.answers, args.work) for name in args.data
+    }
+    results = measure_once(args.results, todo)
     (args.results.parent / "README.md").write_text(page(results), encoding="utf-8")
 
 

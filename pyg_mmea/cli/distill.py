@@ -14,7 +14,6 @@ from torch import Tensor
 from pyg_mmea.cli.console import note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import load_run
-from pyg_mmea.cli.students import teacher_weights
 from pyg_mmea.distill import DistillConfig, compare, comparison_rows, distill
 from pyg_mmea.utils import atomic_folder
 
@@ -36,14 +35,13 @@ def run(arguments: Sequence[str]) -> None:
         folder.rmdir()  # before the training, as what cannot be replaced is found here
     source = describe_source()  # before the training, during which files may change
     data, aligner = load_run(config.folder)
-    weights = teacher_weights(config.folder)
     names = ("modalities", "channels", "hops", "epochs", "seed")
     settings = DistillConfig(**{name: config[name] for name in names})
     student = distill(data, aligner, settings).stored(config.storage)
     dtype = getattr(torch, config.storage)
     stored: dict[str, Tensor] = {side: z.to(dtype) for side, z in student.embed(data).items()}
     csls_k = aligner.result["test"]["csls_k"] if aligner.result.get("test") else 10
-    comparison = compare(data, aligner, student, stored, weights.values(), csls_k)
+    comparison = compare(data, aligner, student, stored, csls_k)
     student.result |= {
         "teacher_run": str(Path(config.folder).resolve()),
         "storage": config.storage,

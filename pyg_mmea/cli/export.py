@@ -8,8 +8,8 @@ from jsonargparse import ArgumentParser
 
 from pyg_mmea.cli.console import note
 from pyg_mmea.cli.runs import CONFIG
-from pyg_mmea.cli.students import teacher_weights
 from pyg_mmea.distill import Student, export_student
+from pyg_mmea.training import Aligner
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _why_not(folder: str) -> str:
-    weights = teacher_weights(folder).items()
+    weights = Aligner.load(folder).weights.items()
     own = sum(x.size(0) for name, x in weights if name.startswith("entity."))
     reason = (
         f"{own} entities have a learned vector each"

@@ -9,7 +9,7 @@ from pyg_mmea.data.frames import from_tables
 from pyg_mmea.data.images import encode_images, reduce_features
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
-from pyg_mmea.data.noise import CorruptSeeds, HideEntities, HideFeatures, SwapFeatures
+from pyg_mmea.data.noise import CorruptSeeds, HideFeatures, SwapFeatures
 from pyg_mmea.data.pairread import check_pair
 from pyg_mmea.data.partition import PartitionedPair, partition_pair
 from pyg_mmea.data.pickles import FeatureTable, load_features
@@ -29,7 +29,6 @@ __all__ = [
     "FolderPair",
     "GraphTables",
     "HideAnchors",
-    "HideEntities",
     "HideFeatures",
     "PartitionedPair",
     "PivotAnchors",

@@ -6,7 +6,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 from torch_geometric.transforms import BaseTransform
 
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES, SPLIT_MASKS
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 _NOISE = 0x6E6F697365
 
@@ -98,64 +98,6 @@ class HideFeatures(_CorruptFeatures):
         mask[chosen.to(mask.device)] = False
         store[f"{self.modality}_mask"] = mask
         store[f"x_{self.modality}"] = _masked(x, mask)
-
-
-class HideEntities(BaseTransform):
-    """Takes a fraction of the entities out of each graph, with their triples and links, as if they
-    came later; see :meth:`Aligner.extend <pyg_mmea.training.Aligner.extend>`. The features of the
-    others stay as they are.
-
-    Args:
-        ratio (float): Fraction of the linked pairs, of which both ends go, and of the entities
-            without a link.
-        noise_seed (int): Seed of the draw. (default: :obj:`0`)
-
-    Raises:
-        ValueError: If :obj:`ratio` is not in [0, 1].
-    """
-
-    def __init__(self, ratio: float, noise_seed: int = 0) -> None:
-        self.ratio, self.noise_seed = _checked_ratio(ratio), noise_seed
-
-    def forward(self, data: HeteroData) -> HeteroData:
-        generator = _generator(self.noise_seed)
-        anchors = data[ANCHOR_EDGE]
-        links = anchors.edge_label_index
-        hidden = _draw(torch.arange(links.size(1)), self.ratio, generator).to(links.device)
-        row_of = {}
-        for side, ends in zip(SIDES, links, strict=True):
-            kept = torch.ones(data[side].num_nodes, dtype=torch.bool, device=links.device)
-            kept[ends] = False
-            free = kept.nonzero().view(-1)
-            kept[:] = True
-            kept[ends[hidden]] = False
-            kept[_draw(free.cpu(), self.ratio, generator).to(links.device)] = False
-            row_of[side] = torch.where(kept, kept.cumsum(0) - 1, -1)
-            _keep_entities(data[side], kept)
-            store = data[side, "relation", side]
-            store.edge_index = row_of[side][store.edge_index]
-            stays = (store.edge_index >= 0).all(dim=0)
-            store.edge_index, store.edge_type = store.edge_index[:, stays], store.edge_type[stays]
-        links = torch.stack([row_of[side][row] for side, row in zip(SIDES, links, strict=True)])
-        stays = (links >= 0).all(dim=0)
-        anchors.edge_label_index = links[:, stays]
-        for mask in SPLIT_MASKS:
-            anchors[mask] = anchors[mask][stays]
-        return data
-
-    def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.ratio})"
-
-
-def _keep_entities(store: NodeStorage, kept: Tensor) -> None:
-    rows = kept.nonzero().view(-1)
-    num_nodes = store.num_nodes
-    for key, value in list(store.items()):
-        if isinstance(value, Tensor) and value.size(0) == num_nodes:
-            store[key] = _rows(value, rows)
-        elif isinstance(value, list) and len(value) == num_nodes:
-            store[key] = [value[row] for row in rows.tolist()]
-    store.num_nodes = rows.numel()
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -49,6 +49,8 @@ class InputSpec:
             raise ValueError("'channels' needs to have at least one modality (got none)")
         if self.hops not in _NEAR:
             raise ValueError(f"'hops' needs to be in [0, {MAX_HOPS}] (got {self.hops})")
+        if len(self.fields) < len(self.channels) * (1 + len(_NEAR[self.hops])):
+            raise ValueError(f"'channels' gives two inputs one name (got {list(self.channels)})")
         if not isinstance(self.vocabulary, dict):  # a file may hold anything
             raise TypeError(f"'vocabulary' needs to be a dict (got {type(self.vocabulary)})")
 

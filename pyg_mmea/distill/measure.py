@@ -28,7 +28,6 @@ def compare(
     aligner: Aligner,
     student: Student,
     embeddings: dict[str, Tensor],
-    teacher_weights: Iterable[Tensor],
     csls_k: int = 10,
 ) -> dict[str, Any]:
     """Measures teacher and student in the same way: metrics on the test links that the run was not
@@ -43,7 +42,6 @@ def compare(
         aligner (Aligner): The teacher.
         student (Student): The student.
         embeddings (dict): Its embeddings as they are stored.
-        teacher_weights (Iterable[torch.Tensor]): Parameters and buffers of the teacher's model.
         csls_k (int): Neighbourhood of CSLS. (default: :obj:`10`)
 
     Returns:
@@ -61,7 +59,7 @@ def compare(
     out = {}
     with _one_thread(), torch.no_grad():
         for name, z, tensors in (
-            ("teacher", aligner.embeddings, list(teacher_weights)),
+            ("teacher", aligner.embeddings, list(aligner.weights.values())),
             ("student", embeddings, list(weights.values())),
         ):
             unit_s, unit_t = (normalize(z[side].float()) for side in SIDES)

@@ -96,6 +96,12 @@ class Aligner:
         return {**part, "votes": None if votes is None else Votes(**votes)}
 
     @property
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the model."""
+        self.embeddings  # noqa: B018  # raises if there is none
+        return self._state["model"]
+
+    @property
     def refitted(self) -> bool:
         """Whether the model was trained on the validation links in the end."""
         self.embeddings  # noqa: B018  # raises if there is none
@@ -261,10 +267,9 @@ class Aligner:
         Out-of-Knowledge-Base Entities: A Graph Neural Network Approach"
         <https://arxiv.org/abs/1706.05674>`_), and all encoders, weights of views and the confidence
         of the training. Training and validation links that the pair has in addition are known ones,
-        unless people rejected them. Triples of relations that are new are left out; bags are
-        brought to the columns of training. Dense features need to mean what they meant there: build
-        the pair with :obj:`fitted`, which datasets and :func:`~pyg_mmea.data.make_pair` take. Where
-        those of entities that were trained on are not what they were, a linear map is tried.
+        unless people rejected them. Triples of relations that are new are left out.
+        Features need to mean what they meant in training, columns of bags, too: build the pair with
+        :obj:`fitted`, which datasets and :func:`~pyg_mmea.data.make_pair` take.
 
         Confidence was learned on entities that were trained on. For pairs of new ones, of which
         fewer views know anything, :obj:`target_precision` is an estimate.
@@ -275,9 +280,9 @@ class Aligner:
             data (HeteroData): The pair as it is now.
 
         Raises:
-            ValueError: If the pair is broken, if its features are not those of training and no
-                linear map brings them back, if :obj:`model` is not the one that was trained, or if
-                the run is of an older version, or was extended.
+            ValueError: If the pair is broken, if its features mean something else than in training,
+                if :obj:`model` is not the one that was trained, or if the run is of an older
+                version, or was extended.
         """
         validate(data)
         self.embeddings  # noqa: B018  # raises if there is none

@@ -50,7 +50,7 @@ def extend(
     places = trained.places(data)
     today = trained.today(places)
     visible = HideAnchors("train+val")(data)
-    pair = in_precision(bring(visible, trained, today), config)
+    pair = in_precision(bring(visible, trained, state["fits"], today), config)
     spec = PairSpec.from_data(pair)
     num_trained = {side: len(uris) for side, uris in trained.uri.items()}
     online, momentum = (

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.data import HideEntities, read_folder
-from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.data import read_folder
+from pyg_mmea.datasets import AlignmentFolder, FakeMMKG
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 Script = Callable[[str], ModuleType]
@@ -18,10 +18,11 @@ def _ends(data: HeteroData, links: torch.Tensor) -> set[tuple[str, str]]:
     return {(data["source"].uri[s], data["target"].uri[t]) for s, t in links.t().tolist()}
 
 
-def test_hidden_links(script: Script) -> None:
-    whole = FakeMMKG()[0]
-    part = HideEntities(0.3)(whole)
-    hidden = _ends(whole, script("incremental/incremental.py").hidden_links(whole, part))
+def test_hidden_links(script: Script, eva_like: Path, tmp_path: Path) -> None:
+    module = script("incremental/incremental.py")
+    module.write_part(eva_like, tmp_path / "part", 0.3)
+    whole, part = (AlignmentFolder(str(root))[0] for root in (eva_like, tmp_path / "part"))
+    hidden = _ends(whole, module.hidden_links(whole, part))
     masks = [data[ANCHOR_EDGE].test_mask for data in (whole, part)]
     links = [data[ANCHOR_EDGE].edge_label_index for data in (whole, part)]
     assert len(hidden) > 0

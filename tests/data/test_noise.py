@@ -6,7 +6,6 @@ from pyg_mmea.data import (
     AlignmentData,
     CorruptSeeds,
     DropModality,
-    HideEntities,
     HideFeatures,
     SwapFeatures,
     validate,
@@ -43,34 +42,6 @@ def test_a_split_of_the_same_seed_does_not_choose_what_is_wrong() -> None:
     wrong = data[ANCHOR_EDGE].edge_label_index[1] != noisy.edge_label_index[1]
     share = wrong[noisy.val_mask].double().mean()
     assert 0 < share < 0.6
-
-
-def test_hide_entities(fake: AlignmentData) -> None:
-    noisy = HideEntities(0.25)(fake)
-    validate(noisy)
-    links = fake[ANCHOR_EDGE].edge_label_index
-    assert noisy[ANCHOR_EDGE].edge_label_index.size(1) == links.size(1) - round(
-        0.25 * links.size(1)
-    )
-    triples, kept = ([] for _ in range(2))
-    for side in SIDES:
-        before, after = fake[side], noisy[side]
-        assert after.num_nodes == before.num_nodes - round(0.25 * 60) - round(0.25 * 6)
-        rows = [before.uri.index(uri) for uri in after.uri]
-        assert torch.equal(dense(before.x_image)[rows], dense(after.x_image))
-        assert torch.equal(dense(before.x_attribute)[rows], dense(after.x_attribute))
-        for data, found in ((fake, triples), (noisy, kept)):
-            edges = data[side, "relation", side]
-            names = [[data[side].uri[i] for i in row] for row in edges.edge_index.tolist()]
-            found.append(set(zip(*names, edges.edge_type.tolist(), strict=True)))
-        stay = set(after.uri)
-        assert kept[-1] == {each for each in triples[-1] if each[0] in stay and each[1] in stay}
-    uris = fake["source"].uri, fake["target"].uri
-    linked = {(uris[0][s], uris[1][t]) for s, t in links.t().tolist()}
-    for s, t in noisy[ANCHOR_EDGE].edge_label_index.t().tolist():
-        assert (noisy["source"].uri[s], noisy["target"].uri[t]) in linked
-    assert HideEntities(0.0)(fake)["source"].uri == fake["source"].uri
-    assert repr(HideEntities(0.5)) == "HideEntities(0.5)"
 
 
 @pytest.mark.parametrize("modality", ["image", "attribute"])

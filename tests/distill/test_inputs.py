@@ -36,6 +36,8 @@ def test_bad_spec(fake) -> None:
         InputSpec.from_data(fake, [])
     with pytest.raises(ValueError, match=r"'hops' needs to be in \[0, 2\] \(got 3\)"):
         InputSpec.from_data(fake, hops=3)
+    with pytest.raises(ValueError, match="'channels' gives two inputs one name"):
+        InputSpec({"image": 8, "image_tails": 8}, [], hops=1)
     with pytest.raises(ValueError, match="at least one modality"):
         InputSpec({}, [])
     spec = InputSpec({"image": 8}, [])

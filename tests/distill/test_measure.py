@@ -1,3 +1,5 @@
+import copy
+
 import torch
 
 from pyg_mmea.distill import Student, compare, comparison_rows
@@ -9,8 +11,10 @@ def test_compare(pair, teacher: Aligner, student: Student) -> None:
     threads = torch.get_num_threads()
     z = student.embed(pair)
     half = {side: x.half() for side, x in z.items()}
-    weights = [torch.zeros(3, 4), torch.zeros(5)]
-    out = compare(pair, teacher, student, half, weights)
+    weights = {"lin": torch.zeros(3, 4), "bias": torch.zeros(5)}
+    small = copy.copy(teacher)
+    small._state = {**teacher._state, "model": weights}
+    out = compare(pair, small, student, half)
     assert torch.get_num_threads() == threads
     assert out["teacher"]["test"] == teacher.evaluate(pair)
     assert out["student"]["test"]["num_links"] == int(pair[ANCHOR_EDGE].test_mask.sum())
@@ -37,6 +41,6 @@ def test_compare(pair, teacher: Aligner, student: Student) -> None:
 
 def test_without_test_links(fake, teacher: Aligner, student: Student) -> None:
     fake[ANCHOR_EDGE].test_mask[:] = False
-    out = compare(fake, teacher, student, student.embed(fake), [])
+    out = compare(fake, teacher, student, student.embed(fake))
     assert out["student"]["test"] is None
     assert comparison_rows(out)[1][0] == "numbers an entity"
