@@ -7,11 +7,9 @@ from typing import Any, Literal
 import torch
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
-from pyg_mmea.cli.console import note
+from pyg_mmea.cli.console import echo, note, table
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import load_run
 from pyg_mmea.distill import DistillConfig, compare, comparison_rows, distill
@@ -53,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
     with atomic_folder(folder) as temporary:
         student.save(temporary, stored, config.storage)
         (temporary / _TABLE).write_text(_markdown(rows, student.result), encoding="utf-8")
-    _print(rows)
+    echo(table(rows))
     note(f"The student is in {folder}")
 
 
@@ -92,14 +90,5 @@ def _parser() -> ArgumentParser:
 def _markdown(rows: list[list[str]], result: dict[str, Any]) -> str:
     head, *body = ([cell.replace("|", r"\|") for cell in row] for row in rows)
     lines = [head, ["---", "---:", "---:"], *body]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"# A student of {result['teacher_model']} on {result['dataset']}\n\n{table}\n"
-
-
-def _print(rows: list[list[str]]) -> None:
-    table = Table()
-    for i, name in enumerate(rows[0]):
-        table.add_column(name, justify="right" if i else "left")
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console().print(table)
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"# A student of {result['teacher_model']} on {result['dataset']}\n\n{text}\n"
