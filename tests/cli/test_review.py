@@ -132,7 +132,14 @@ def test_while_a_training_goes_on(cli, folder: Path, session: ReviewSession) -> 
 def test_from_the_page_to_the_next_training(cli, folder: Path, session: ReviewSession) -> None:
     """The server as a process of its own, asked as a browser does."""
     command = [sys.executable, "-m", "pyg_mmea", "review", str(folder), "--no-browser"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What a shell runs in the background ignores Ctrl-C, and so does what that starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
