@@ -3,7 +3,7 @@
 from pyg_mmea.calibration.calibrator import Calibrator, Examined, Threshold
 from pyg_mmea.calibration.confidence import VoteConfidence
 from pyg_mmea.calibration.doubt import doubtful_links
-from pyg_mmea.calibration.fusion import fit_view_weights, weighted_joint
+from pyg_mmea.calibration.fusion import fit_view_weights, split_parts, sum_parts, weighted_joint
 from pyg_mmea.calibration.informative import informative_pairs
 from pyg_mmea.calibration.ledger import Ledger, decided_by_hand, in_force, replay
 from pyg_mmea.calibration.pool import PseudoLabelPool
@@ -39,5 +39,7 @@ __all__ = [
     "informative_pairs",
     "precision_threshold",
     "replay",
+    "split_parts",
+    "sum_parts",
     "weighted_joint",
 ]

@@ -108,6 +108,40 @@ def _scores(x: Tensor, y: Tensor, links: Tensor, sample: Tensor) -> Tensor:
     return torch.cat([gold, other], dim=1)
 
 
+def split_parts(views: Mapping[str, Tensor], num_parts: Mapping[str, int]) -> dict[str, Tensor]:
+    """Takes views apart that are concatenations, such as of the layers of an encoder, so that each
+    part can be weighed on its own.
+
+    Args:
+        views (dict): Embeddings by name :math:`(N, D_m)`; :obj:`"joint"` is left out.
+        num_parts (dict): Of how many parts of equal size a view is made; one if it is not named.
+
+    Returns:
+        dict: Parts by name, :obj:`"<view>.0"` and so on, the name of the view where there is one;
+        they share the memory of the views.
+    """
+    parts: dict[str, Tensor] = {}
+    for name, view in views.items():
+        if name == "joint":
+            continue
+        num = num_parts.get(name, 1)
+        if num == 1:
+            parts[name] = view
+        else:
+            parts |= {f"{name}.{i}": part for i, part in enumerate(view.chunk(num, dim=1))}
+    return parts
+
+
+def sum_parts(weights: Mapping[str, float]) -> dict[str, float]:
+    """Returns the weight of each view, given those of the parts of :func:`split_parts`."""
+    total: dict[str, float] = {}
+    for part, weight in weights.items():
+        # No name of a module has a dot.
+        name = part.partition(".")[0]
+        total[name] = total.get(name, 0.0) + weight
+    return total
+
+
 def weighted_joint(views: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     r"""Concatenates :math:`\sqrt{w_m} \, \mathbf{h}^m / \lVert \mathbf{h}^m \rVert`, so that the
     inner product of two rows is the weighted sum of the cosines of their modalities.

@@ -286,7 +286,7 @@ class Aligner:
         """
         validate(data)
         self.embeddings  # noqa: B018  # raises if there is none
-        if "training" not in self._state:
+        if "part_weights" not in self._state:
             raise ValueError("a run of an older version cannot be extended; train it anew")
         other = copy.copy(self)
         other.calibrator = copy.copy(self.calibrator)

@@ -55,8 +55,9 @@ class TrainingConfig:
         refit_epochs (int): Epochs of going on.
         encoder (str): Which encoder embeds in the end.
         rank_by (str): What ranks entities wherever something is measured, selected, proposed or
-            aligned. :obj:`"views"`: all views beside each other, weighed on the validation links;
-            the model's own joint embedding is for training only. :obj:`"joint"`: that joint
+            aligned. :obj:`"views"`: all views beside each other, weighed on the validation links,
+            layer by layer where an encoder puts its layers side by side; the model's own joint
+            embedding is for training only. :obj:`"joint"`: that joint
             embedding, as models with weights of their own for each entity need it. Nothing is
             then learned from validation links but confidence, and views vote all the same.
         propagate_links (bool): Have the view of :class:`~pyg_mmea.nn.LinkPropagation` beside the

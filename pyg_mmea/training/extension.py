@@ -67,7 +67,7 @@ def extend(
         torch.cat([links[:, stand], given], dim=1),
         torch.cat([weight[stand], weight.new_ones(given.size(1))]),
     )
-    voters = ViewEmbedder(online, momentum, config).voters(pair, beliefs, state["view_weights"])
+    voters = ViewEmbedder(online, momentum, config).voters(pair, beliefs, state["part_weights"])
     _check_voters(voters[0], calibrator, state["alignment"]["votes"]["voters"])
     return {
         **state,

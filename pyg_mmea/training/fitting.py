@@ -121,9 +121,9 @@ class Fitting:
         if self.calibrate:
             self.module.go_on_with(links, self.config.refit_epochs)
         else:
-            weights = self.module.view_weights
+            weights = self.module.part_weights
             self.module = self._make(links, self.selected.epochs, None)
-            self.module.view_weights = weights
+            self.module.part_weights = weights
         # Its checkpoints hold for these links only: decisions by hand may come before the next.
         key = fingerprint(self.selected.epochs, links.tolist(), self.seeds.rejected.tolist())
         self.again = self._phase(f"refit-{key}", links, self.seeds.val[:, :0])
@@ -166,7 +166,7 @@ class Fitting:
             "training": asdict(self.config),
             "beliefs": module.beliefs(),
             "rejected": seeds.rejected,
-            "view_weights": module.view_weights,
+            "part_weights": module.part_weights,
             "confidence": self.calibrator.confidence.state_dict(),
             "entities": entity_fingerprint(self.data),
             "refitted": self.refitted,

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator, fit_view_weights
+from pyg_mmea.calibration import Calibrator, fit_view_weights, sum_parts
 from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
 from pyg_mmea.metrics.ranks import link_ranks
 from pyg_mmea.nn import AlignmentModel, MomentumEncoder
@@ -65,7 +65,7 @@ class AlignmentModule(LightningModule):
         self.goes_on = False
         self.switch_epoch = None if config.switch_epoch == "auto" else config.switch_epoch
         self._last_mrr = 0.0
-        self.view_weights: dict[str, float] = {}
+        self.part_weights: dict[str, float] = {}
 
     @property
     def num_mini_batches(self) -> int:
@@ -187,7 +187,7 @@ class AlignmentModule(LightningModule):
         embedding, and ranks all entities for each of them."""
         links = batch[0].t()
         views = self.weigh(links)
-        views = self.embedder.with_joint(views, self.view_weights)
+        views = self.embedder.with_joint(views, self.part_weights)
         z_s, z_t = (out["joint"] for out in views.values())
         ranks = torch.cat(link_ranks(z_s, z_t, links, candidates="all", csls_k=0))
         size = links.size(1)
@@ -203,8 +203,8 @@ class AlignmentModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Has all processes agree on weights and switch: sums on a GPU may differ in the last
         digit."""
-        state = self.view_weights, self.switch_epoch, self._last_mrr
-        self.view_weights, self.switch_epoch, self._last_mrr = self.trainer.strategy.broadcast(
+        state = self.part_weights, self.switch_epoch, self._last_mrr
+        self.part_weights, self.switch_epoch, self._last_mrr = self.trainer.strategy.broadcast(
             state
         )
 
@@ -213,8 +213,14 @@ class AlignmentModule(LightningModule):
         the views."""
         views = self.views()
         if self.config.rank_by == "views":
-            self.view_weights = fit_view_weights(views, links.to(self.device))
+            parts = self.embedder.parts(views)
+            self.part_weights = fit_view_weights(parts, links.to(self.device))
         return views
+
+    @property
+    def view_weights(self) -> dict[str, float]:
+        """Weight of each view, the sum of those of its parts."""
+        return sum_parts(self.part_weights)
 
     def beliefs(self) -> tuple[Tensor, Tensor]:
         """Seed alignment and candidates :math:`(2, A)`, and how sure each is :math:`(A)`."""
@@ -236,18 +242,18 @@ class AlignmentModule(LightningModule):
 
     def voters(self) -> tuple[Embeddings, Embeddings]:
         """Returns what calibration asks, see :meth:`ViewEmbedder.voters`."""
-        return self.embedder.voters(self.pair, self.beliefs(), self.view_weights)
+        return self.embedder.voters(self.pair, self.beliefs(), self.part_weights)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views, the switch and what calibration has learned."""
-        checkpoint["view_weights"] = self.view_weights
+        checkpoint["part_weights"] = self.part_weights
         checkpoint["switch"] = self.switch_epoch, self._last_mrr
         if self.calibrator is not None:
             checkpoint["calibrator"] = self.calibrator.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the weights of the views, the switch and what calibration has learned."""
-        self.view_weights = checkpoint["view_weights"]
+        self.part_weights = checkpoint["part_weights"]
         self.switch_epoch, self._last_mrr = checkpoint["switch"]
         if self.calibrator is not None:
             self.calibrator.load_state_dict(checkpoint["calibrator"])

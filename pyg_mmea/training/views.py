@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 
-from pyg_mmea.calibration import weighted_joint
+from pyg_mmea.calibration import split_parts, weighted_joint
 from pyg_mmea.nn import AlignmentModel, LinkPropagation
 from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
@@ -60,7 +60,7 @@ class ViewEmbedder:
         Args:
             pair (HeteroData): The pair, on the device of the encoders.
             beliefs (tuple): Links that the propagation starts from, and how sure each is.
-            weights (dict): Weight of each view, see :meth:`with_joint`.
+            weights (dict): Weight of each part, see :meth:`with_joint`.
         """
         untrained = self._untrained(pair, beliefs)
         # The momentum encoder first: only its joint embedding stays while the other one embeds.
@@ -72,18 +72,27 @@ class ViewEmbedder:
         online = _merged(self._embed(self.model, pair), untrained)
         return self.with_joint(online, weights), momentum
 
+    def parts(self, views: Embeddings) -> Embeddings:
+        """Takes views apart into what is weighed, see
+        :func:`~pyg_mmea.calibration.split_parts`."""
+        num_parts = {**self.model.num_parts, "propagation": self.propagation.num_parts}
+        return {side: split_parts(out, num_parts) for side, out in views.items()}
+
     def with_joint(self, views: Embeddings, weights: Mapping[str, float]) -> Embeddings:
         """Adds the joint embedding that ranks, unless it is that of the model.
 
         Args:
             views (dict): Embeddings by side and view.
-            weights (dict): Weight of each view; without any, all count the same.
+            weights (dict): Weight of each of the :meth:`parts`; without any, all count the same.
         """
         if self.config.rank_by == "joint":
             return views
-        names = views["source"].keys()
-        weights = weights or dict.fromkeys(names, 1 / len(names))
-        return {side: {**out, "joint": weighted_joint(out, weights)} for side, out in views.items()}
+        parts = self.parts(views)
+        weights = weights or dict.fromkeys(parts["source"], 1 / len(parts["source"]))
+        return {
+            side: {**out, "joint": weighted_joint(parts[side], weights)}
+            for side, out in views.items()
+        }
 
     @torch.no_grad()
     def _embed(self, model: AlignmentModel, pair: HeteroData) -> Embeddings:

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pyg_mmea.calibration import fit_view_weights, weighted_joint
+from pyg_mmea.calibration import fit_view_weights, split_parts, sum_parts, weighted_joint
 from pyg_mmea.data import sample_links
 
 LINKS = torch.arange(20).repeat(2, 1)
@@ -89,6 +89,26 @@ def test_inner_products_are_weighted_cosines():
     )
     assert torch.allclose((x_s * x_t).sum(dim=1), expected, atol=1e-5)
     assert torch.allclose(x_s.norm(dim=1), torch.ones(60))
+
+
+def test_parts_are_weighed_apart():
+    whole = {}
+    for side, out in views({"good": 0.2, "noise": None}).items():
+        whole[side] = {"layers": torch.cat([out["good"], out["noise"]], dim=1)}
+        whole[side]["joint"] = out["joint"]
+    parts = {side: split_parts(out, {"layers": 2}) for side, out in whole.items()}
+    weights = fit_view_weights(parts, LINKS)
+    assert weights["layers.0"] > 0.8 > 0.2 > weights["layers.1"]
+    assert sum_parts(weights) == pytest.approx({"layers": 1})
+
+
+def test_parts_share_the_memory_of_their_view():
+    view = torch.randn(4, 6)
+    parts = split_parts({"a": view, "b": view, "joint": view}, {"a": 3, "joint": 2})
+    assert list(parts) == ["a.0", "a.1", "a.2", "b"]
+    assert parts["b"] is view
+    assert torch.equal(torch.cat(list(parts.values())[:3], dim=1), view)
+    assert parts["a.1"].data_ptr() == view[:, 2:].data_ptr()
 
 
 def test_graphs_of_different_sizes():

@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.loader import NeighborLoader
@@ -129,6 +130,28 @@ def test_voters_are_those_of_the_whole_model(pair: HeteroData) -> None:
     copied = copy.deepcopy(module)
     copied.model.load_state_dict(module.momentum.module.state_dict())
     assert torch.equal(copied.voters()[0]["source"]["joint"], momentum["source"]["joint"])
+
+
+def test_the_joint_embedding_weighs_the_parts_of_views(pair: HeteroData) -> None:
+    module = make(pair)
+    views = module.weigh(links_of(pair, "val_mask"))
+    parts = module.embedder.parts(views)
+    assert set(parts["source"]) == set(module.part_weights)
+    assert {"structure.0", "structure.1", "structure.2", "propagation.3"} <= set(parts["source"])
+    assert list(module.view_weights) == list(views["source"])
+    assert sum(module.view_weights.values()) == pytest.approx(1)
+    joint = {
+        side: out["joint"]
+        for side, out in module.embedder.with_joint(views, module.part_weights).items()
+    }
+    links = links_of(pair, "train_mask")
+    expected = sum(
+        module.part_weights[name]
+        * F.cosine_similarity(parts["source"][name][links[0]], parts["target"][name][links[1]])
+        for name in parts["source"]
+    )
+    found = (joint["source"][links[0]] * joint["target"][links[1]]).sum(dim=1)
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_models_may_rank_by_their_own_joint_embedding(pair: HeteroData) -> None:

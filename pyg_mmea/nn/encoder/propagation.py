@@ -53,7 +53,8 @@ class LinkPropagation(torch.nn.Module):
         self.num_relations = num_relations
         self.channels = channels
         self.num_layers = num_layers
-        self.out_channels = 2 * num_layers * channels
+        self.num_parts = 2 * num_layers
+        self.out_channels = self.num_parts * channels
 
     @torch.no_grad()
     def forward(

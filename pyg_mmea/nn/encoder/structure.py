@@ -133,7 +133,8 @@ class RelationReflectionEncoder(torch.nn.Module):
         self.num_layers = num_layers
         self.num_proxies = num_proxies
         self.smooth_input = smooth_input
-        self.out_channels = channels * (num_layers + 1)
+        self.num_parts = num_layers + 1
+        self.out_channels = channels * self.num_parts
         self.relation = Parameter(torch.empty(num_relations, channels))
         self.convs = ModuleList(RelationReflectionConv(channels) for _ in range(num_layers))
         if num_proxies > 0:
@@ -185,10 +186,13 @@ class StructureEncoder(torch.nn.Module):
 
     Args:
         encoder (torch.nn.Module): A module such as :class:`torch_geometric.nn.GraphSAGE` or
-            :class:`torch_geometric.nn.Sequential`, with an attribute :obj:`out_channels`.
+            :class:`torch_geometric.nn.Sequential`, with an attribute :obj:`out_channels`. One
+            whose output is a concatenation, such as of its layers, says by :obj:`num_parts` of how
+            many parts of equal size.
 
     Raises:
-        ValueError: If :obj:`encoder` does not say how large its output is.
+        ValueError: If :obj:`encoder` does not say how large its output is, or if that is no
+            multiple of its number of parts.
     """
 
     def __init__(self, encoder: torch.nn.Module) -> None:
@@ -199,6 +203,12 @@ class StructureEncoder(torch.nn.Module):
             )
         self.encoder = encoder
         self.out_channels: int = encoder.out_channels  # type: ignore[assignment]
+        self.num_parts: int = getattr(encoder, "num_parts", 1)
+        if self.num_parts < 1 or self.out_channels % self.num_parts != 0:
+            raise ValueError(
+                f"'num_parts' of the encoder needs to divide its 'out_channels' "
+                f"{self.out_channels} (got {self.num_parts})"
+            )
         names = _argument_names(encoder)
         self.uses_edge_type = "edge_type" in names
         self.uses_nodes = "nodes" in names

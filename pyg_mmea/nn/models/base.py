@@ -82,6 +82,13 @@ class AlignmentModel(torch.nn.Module, ABC):
     def out_channels(self) -> dict[str, int]:
         """Size of the embedding of each modality and of :obj:`"joint"`."""
 
+    @property
+    def num_parts(self) -> dict[str, int]:
+        """Of how many parts of equal size the embedding of a modality is a concatenation, such as
+        of the layers of its encoder; one where nothing is said. Parts are weighed apart when
+        entities are ranked."""
+        return {}
+
     @abstractmethod
     def forward(self, data: HeteroData, nodes: Mapping[str, Tensor] | None = None) -> Embeddings:
         """Returns ``{'source': {modality: [N_s, D], 'joint': [N_s, D]}, 'target': ...}``.

@@ -107,6 +107,13 @@ class MultiModalModel(AlignmentModel):
         self.sizes = {str(name): size for name, size in sizes.items()}
         self._reset_entities()  # not the rest: an encoder that is handed in may be trained
 
+    @property
+    def num_parts(self) -> dict[str, int]:
+        layers: dict[str, Any] = dict(self.propagation.items())
+        if Modality.STRUCTURE in self.modalities:
+            layers[Modality.STRUCTURE] = self.structure
+        return {str(name): layer.num_parts for name, layer in layers.items()}
+
     @abstractmethod
     def join(self, out: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
         """Returns the embeddings of one graph with :obj:`"joint"`.

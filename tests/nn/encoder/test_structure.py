@@ -146,6 +146,14 @@ def test_no_tensor_of_edges_by_channels_or_nodes_by_nodes(name, num_relations):
     assert largest.size == num_edges * channels  # the record would show it
 
 
+def test_an_encoder_says_of_how_many_parts_its_output_is():
+    encoder = encoders()["relation_reflection"]
+    assert StructureEncoder(encoder).num_parts == encoder.num_layers + 1
+    encoder.num_parts = 5
+    with pytest.raises(ValueError, match="'num_parts' of the encoder needs to divide its"):
+        StructureEncoder(encoder)
+
+
 class Typed(torch.nn.Module):
     out_channels = CHANNELS
 
@@ -171,6 +179,7 @@ def test_structure_encoder_passes_edge_types_where_they_are_taken():
 
     encoder = StructureEncoder(GCN(CHANNELS, 4, num_layers=2))
     assert not encoder.uses_edge_type
+    assert encoder.num_parts == 1
     assert encoder(x, *edges).size() == (NUM_NODES, 4)
 
 
