@@ -29,13 +29,20 @@ instead of the counterparts of the test links. "Published" is what a paper gives
 inputs, as a rule of the epoch that was best on the test links. The precision of pseudo-labels and
 alignments is taken over pairs of which at least one entity has a link that was hidden. Times are
 seconds of training with {threads} CPU thread(s) a run on {machine}, with other runs beside it on
-two cores, so they are upper bounds; memory is peak resident memory of the process. Commits:
-{commits}.
+two cores, so they are upper bounds; memory is peak resident memory of the process. Compare rows of
+different commits with care: what changed results is in `CHANGELOG.md`.
 """
 SELECTED = (
     "**Selected on the test links**, as published code does: to see what that is worth, not to "
     "compare with."
 )
+ENCODERS = """\
+## Structure encoders
+
+`supervised`, whose encoder is `relation_reflection`, with others in its place; the modalities are
+propagated by relation reflection in all of them. MRR on the validation links while training on the
+rest of the seeds, which is what a default is chosen by, and Hits@1 on the test links.
+"""
 CURVES = (
     "Hits@1 of the joint embedding among all entities, on the validation links, while training on "
     "the rest of the seeds; the first seed of each setting."
@@ -47,6 +54,7 @@ Reliability: candidates that can be judged in ten bins of equal size, by confide
 line, confidence is precision."""
 
 
+ENCODER = "encoder_"  # what the names of these settings begin with
 COLUMNS = [
     "setting",
     "Hits@1",
@@ -59,6 +67,7 @@ COLUMNS = [
     "seconds",
     "MB",
     "seeds",
+    "commit",
 ]
 
 
@@ -92,6 +101,7 @@ def table(runs_of: dict[str, list[dict]], published: dict[str, str]) -> list[str
             spread([run["train_seconds"] for run in runs], 0),
             spread([run["peak_rss_mb"] for run in runs], 0),
             ", ".join(str(run["seed"]) for run in runs),
+            commits(runs),
         ]
         if published:
             cells.append(published.get(setting, ""))
@@ -121,6 +131,24 @@ def alignment_table(runs_of: dict[str, list[dict]]) -> list[str]:
         if runs_of.get(data):
             lines.append("| " + " | ".join([title_of(data), *cells]) + " |")
     return lines
+
+
+def encoder_table(results: Results) -> list[str]:
+    """What each structure encoder gives, a row an encoder; nothing where none was run."""
+    names = ["supervised", *(name for name in results if name.startswith(ENCODER))]
+    shown = [data for data in DATA if any(results[name].get(data) for name in names[1:])]
+    if not shown:
+        return []
+    lines = ["| | " + " | ".join(map(title_of, shown)) + " |", "| --- |" + " --- |" * len(shown)]
+    for name in names:
+        cells = []
+        for data in shown:
+            runs = results.get(name, {}).get(data, [])
+            val = [run["val"]["mean"]["mrr"] for run in runs]
+            test = [run["test"]["mean"]["hits@1"] for run in runs]
+            cells.append(f"{spread(val)}, {spread(test)}" if runs else "")
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return [ENCODERS, *lines, ""]
 
 
 def draw_curves(results: Results, path: Path) -> bool:
@@ -222,9 +250,10 @@ def main() -> None:
     every = [run for runs_of in results.values() for runs in runs_of.values() for run in runs]
     threads = " or ".join(sorted({str(run["environment"]["threads"]) for run in every}))
     machine = every[0]["environment"]["machine"]
-    lines = [INTRO.format(threads=threads, machine=machine, commits=commits(every))]
-    lines += sections(results, papers)
-    if draw_curves(results, HERE / "plots" / "curves.svg"):
+    lines = [INTRO.format(threads=threads, machine=machine)]
+    models = {name: of for name, of in results.items() if not name.startswith(ENCODER)}
+    lines += [*sections(models, papers), *encoder_table(results)]
+    if draw_curves(models, HERE / "plots" / "curves.svg"):
         lines += ["![Hits@1 over seconds](plots/curves.svg)", "", CURVES, ""]
     for setting, runs_of in results.items():
         name, mark, _ = setting.partition(protocol.MARK)

@@ -31,7 +31,7 @@ import torch
 import yaml
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
-from specs import HERE, config_files, data_arguments, data_root, expand
+from specs import HERE, config_files, data_arguments, data_root, expand, settings_hash
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.provenance import describe_source
@@ -46,10 +46,15 @@ PRECISIONS = (0.9, 0.95, 0.99)
 _THREADS = "OMP_NUM_THREADS"
 
 
+def config_of(setting: str, folder: Path) -> Path:
+    """The file of a setting, which every protocol shares."""
+    return config_files(folder)[setting.partition(protocol.MARK)[0]]
+
+
 def command(setting: str, data: str, seed: int, folder: Path = HERE) -> list[str]:
     """The call of a run, without --out: what stands behind `python`."""
     name, mark, _ = setting.partition(protocol.MARK)
-    config = config_files(folder)[name]
+    config = config_of(setting, folder)
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     program = [str(HERE / "baseline.py")] if "baseline" in settings else ["-m", "pyg_mmea", "train"]
     call = [*program, "--config", str(config), *data_arguments(data), "--seed", str(seed)]
@@ -155,9 +160,24 @@ def measure(folder: Path) -> dict[str, Any]:
     }
 
 
+def kept_at(results: Path, data: str, setting: str, seed: int) -> Path:
+    """Where the result of a run is kept."""
+    return results / data / setting / f"seed{seed}.json"
+
+
+def refuse_others(setting: str, data: str, seed: int, folder: Path, results: Path) -> None:
+    """Exits if there is a result of settings that the file has no longer."""
+    target = kept_at(results, data, setting, seed)
+    config = config_of(setting, folder)
+    if target.exists():
+        had = json.loads(target.read_text(encoding="utf-8")).get("settings")
+        if had not in (None, settings_hash(config)):  # older results do not tell
+            sys.exit(f"{target} is of other settings than {config} has now; remove it to run again")
+
+
 def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: Path) -> None:
     """Runs once, unless that was done before."""
-    target = results / data / setting / f"seed{seed}.json"
+    target = kept_at(results, data, setting, seed)
     if target.exists():
         print(f"{target} is there")
         return
@@ -178,6 +198,7 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
     elif not baseline:
         result |= measure(out)
     result["command"] = shown(call)
+    result["settings"] = settings_hash(config_of(setting, folder))
     result["environment"] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -259,6 +280,8 @@ def main() -> None:
         for seed, (data, setting) in product(args.seeds, dict.fromkeys(chosen))
     ]
     calls = [command(setting, data, seed, folder) for setting, data, seed, *_ in runs]
+    for setting, data, seed, *_ in runs:
+        refuse_others(setting, data, seed, folder, results)
     # Baselines draw nothing: other seeds would be the same run, and their deviation none.
     kept = [
         each

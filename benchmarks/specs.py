@@ -5,6 +5,10 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import yaml
+
+from pyg_mmea.utils.io import fingerprint
+
 HERE = Path(__file__).parent
 DATA = {
     "zh_en": ["--data", "DBP15K", "--data.pair", "zh_en"],
@@ -76,6 +80,12 @@ def config_files(folder: Path = HERE) -> dict[str, Path]:
     """The files of settings by name, of a study or else of all benchmarks."""
     folders = [HERE / "configs", folder / "configs"]
     return {path.stem: path for each in folders for path in sorted(each.glob("*.yaml"))}
+
+
+def settings_hash(config: Path) -> str:
+    """Tells settings apart, whatever their comments and their order."""
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return fingerprint(yaml.safe_dump(settings, sort_keys=True))
 
 
 def expand(spec: str, folder: Path = HERE) -> list[tuple[str, str]]:

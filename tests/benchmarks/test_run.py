@@ -125,6 +125,23 @@ def test_a_run_is_kept_and_skipped_next_time(
     assert str(tmp_path) not in kept["command"]
 
 
+def test_results_of_other_settings_are_no_results(script: Script, tmp_path: Path) -> None:
+    run = script("run.py")
+    (tmp_path / "configs").mkdir()
+    config = tmp_path / "configs" / "mine.yaml"
+    config.write_text("calibration: none\ntraining: {epochs: 3, lr: 0.1}\n")
+    path = tmp_path / "results" / "emoji" / "mine" / "seed0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"settings": run.settings_hash(config)}))
+    config.write_text("# said otherwise\ntraining: {lr: 0.1, epochs: 3}\ncalibration: none\n")
+    run.refuse_others("mine", "emoji", 0, tmp_path, tmp_path / "results")
+    config.write_text("calibration: none\ntraining: {epochs: 4, lr: 0.1}\n")
+    with pytest.raises(SystemExit, match=r"of other settings than .*mine\.yaml has now"):
+        run.refuse_others("mine", "emoji", 0, tmp_path, tmp_path / "results")
+    path.write_text("{}")
+    run.refuse_others("mine", "emoji", 0, tmp_path, tmp_path / "results")
+
+
 def test_commands_run_in_a_shell(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     run = script("run.py")
     monkeypatch.setenv("PYG_MMEA_DATA", "data")
@@ -252,7 +269,8 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
         "curve": {"epoch": [1, 2], "seconds": [1.0, 2.0], "hits@1": [0.1, 0.2]},
     }
     for name, data, more in (
-        ("supervised", "emoji", trained),
+        ("supervised", "emoji", {**trained, "val": MEASURED}),
+        ("encoder_gat", "emoji", {"val": MEASURED}),
         ("supervised", "zh_en+names", {}),
         ("names_lightea", "zh_en+names", {}),
         ("supervised", "zh_en_images", {}),
@@ -263,7 +281,7 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
             path.write_text(json.dumps({**result, **more, "seed": seed}))
     configs = tmp_path / "configs"
     configs.mkdir()
-    for name in ("supervised", "names_lightea"):
+    for name in ("supervised", "encoder_gat", "names_lightea"):
         (configs / f"{name}.yaml").write_text("# What it is.\nseed: 0\n")
     (tmp_path / "papers.yaml").write_text(
         'names_lightea: {paper: x, zh_en+names: "0.952 (Sinkhorn)"}\n'
@@ -279,7 +297,11 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
     assert "## DBP15K zh_en, with names\n" in page
     assert "## zh_en_images\n" in page
     row = next(line for line in page.splitlines() if line.startswith("| `names_lightea`"))
-    assert row.endswith("| 0.952 (Sinkhorn) |")
+    assert row.endswith("| 0, 1 | 0123456789 | 0.952 (Sinkhorn) |")
+    cells = "0.600 ± 0.000, 0.500 ± 0.000"
+    start, end = page.index("## Structure encoders"), page.index("![Hits@1 over seconds]")
+    assert f"| `supervised` | {cells} |\n| `encoder_gat` | {cells} |" in page[start:end]
+    assert page.count("| `encoder_gat` |") == 1
     assert "What it is." in page
     assert "plots/curves.svg" in page
     assert (tmp_path / "plots" / "curves.svg").exists()
