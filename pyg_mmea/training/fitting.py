@@ -90,8 +90,8 @@ class Fitting:
         self.val = self._measure(voters) if validates else None
         self.doubtful = self._learn_confidence(voters)
         if self.refitted:
+            del voters  # of large graphs, they take gigabytes
             self._go_on(seeds.all)
-            del voters  # of large graphs, each takes gigabytes
             voters = self.module.voters()
         return self._state(voters)
 
@@ -122,6 +122,7 @@ class Fitting:
             self.module.go_on_with(links, self.config.refit_epochs)
         else:
             weights = self.module.part_weights
+            del self.module  # before there are two
             self.module = self._make(links, self.selected.epochs, None)
             self.module.part_weights = weights
         # Its checkpoints hold for these links only: decisions by hand may come before the next.
