@@ -29,7 +29,7 @@ from pyg_mmea.utils.io import atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
 
 ALIGNER = "aligner.pt"
-_RESULT = "result.json"
+RESULT = "result.json"
 
 
 class Aligner:
@@ -75,6 +75,7 @@ class Aligner:
         self.training = training or TrainingConfig()
         self.seed = seed
         self.result: dict[str, Any] = {}
+        self.trained = False  # whether 'fit' had any epoch left to train
         self._state: dict[str, Any] = {}
 
     @property
@@ -164,6 +165,7 @@ class Aligner:
             quiet,
         )
         self._state = fitting.run()
+        self.trained = fitting.trained
         tested = {"test": self._test(data, "test"), "test_all": self._test(data, "all")}
         self.result = {**fitting.summary(), **tested}
 
@@ -322,7 +324,7 @@ class Aligner:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / ALIGNER, "wb") as file:
             torch.save(self._state, file)
-        with atomic_write(folder / _RESULT, "w") as file:
+        with atomic_write(folder / RESULT, "w") as file:
             json.dump(self.result, file, indent=2)
 
     @classmethod
@@ -347,5 +349,5 @@ class Aligner:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
             raise DataError("is no aligner", folder / ALIGNER) from error
-        aligner.result = read_json(folder / _RESULT)
+        aligner.result = read_json(folder / RESULT)
         return aligner

@@ -136,6 +136,21 @@ def test_interrupt_leaves_a_run_that_goes_on(
     assert _metrics(out) == _metrics(finished)
 
 
+def test_resuming_a_finished_run_keeps_what_is_said_of_its_training(
+    cli, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    origin = {"version": "0.0.1", "git": "abc", "device": "tpu", "peak_rss_mb": 1.5}
+    (run / "result.json").write_text(json.dumps({**_result(run), **origin}))
+    for epochs, same in ((4, True), (6, False)):  # none is left, then two are
+        assert cli("train", "--out", run, "--resume", "--quiet", f"--epochs={epochs}")[0] == 0
+        for key, value in origin.items():
+            assert (_result(run)[key] == value) is same, key
+        if same:
+            assert _metrics(run) == _metrics(finished)
+
+
 def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     code, out, err = cli("train", *quick, "--calibration=none", "--out", tmp_path / "run")
     assert code == 0
@@ -144,6 +159,15 @@ def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     assert "hits@1" in out
     result = _result(tmp_path / "run")
     assert result["num_pseudo_labels"] == 0
+    uris = ["a", "b"]
+    for options, words in (
+        ([], "no round of calibration took place"),
+        (["--format=json"], '"rounds": []'),
+        (["--pair", *uris], "no decision was taken on this pair"),
+    ):
+        code, out, err = cli("audit", tmp_path / "run", *options)
+        assert (code, err) == (0, "")
+        assert words in out
 
 
 @pytest.mark.parametrize(
