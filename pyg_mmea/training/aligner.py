@@ -167,7 +167,7 @@ class Aligner:
         self._state = fitting.run()
         self.trained = fitting.trained
         tested = {"test": self._test(data, "test"), "test_all": self._test(data, "all")}
-        self.result = {**fitting.summary(), **tested}
+        self.result = {"run": self._state["run"], **fitting.summary(), **tested}
 
     def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
         if self._links(data, "test").size(1) == 0:
@@ -248,7 +248,10 @@ class Aligner:
 
         Returns:
             pandas.DataFrame: ``source``, ``target`` (URIs), ``confidence``, ``rank_margin``,
-            ``origin`` (:obj:`"known"` or :obj:`"predicted"`), best first; the number of source
+            ``origin`` (:obj:`"known"` or :obj:`"predicted"`), for each voter, modalities and
+            the momentum encoder, ``rank_<voter>``, the worse of the ranks that it gives either
+            entity for the other (from 1; none where it abstains, or of known links), and
+            ``run``, the id of the run as in :obj:`result.json`; best first. The number of source
             entities left out (with :obj:`only_new`, of new ones) is in ``.attrs["abstained"]``.
 
         Raises:

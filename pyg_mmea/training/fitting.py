@@ -96,6 +96,14 @@ class Fitting:
             voters = self.module.voters()
         return self._state(voters)
 
+    def _run_id(self) -> str:
+        """That of the ledger; without one, what follows from pair and settings."""
+        ledger = Ledger(self.folder / LEDGER_NAME)
+        if ledger.num_entries > 0:
+            return ledger.run
+        settings = (type(self.module.model).__name__, self.seed, asdict(self.config))
+        return fingerprint(entity_fingerprint(self.data), *settings)[:12]
+
     @property
     def trained(self) -> bool:
         """Whether :meth:`run` had any epoch left to train."""
@@ -170,6 +178,7 @@ class Fitting:
         module, seeds = self.module, self.seeds
         return {
             **align(self.calibrator, voters, seeds.all, self.config),
+            "run": self._run_id(),
             "model": _on_cpu(module.model),
             "momentum": _on_cpu(module.momentum.module),
             "fits": feature_fits(self.data),

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from jsonargparse import Namespace
 
 import pyg_mmea
+from pyg_mmea.calibration import Ledger
+from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli import main
 from pyg_mmea.cli.runs import load_data
 from pyg_mmea.cli.settings import build_parser
@@ -159,6 +163,8 @@ def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     assert "hits@1" in out
     result = _result(tmp_path / "run")
     assert result["num_pseudo_labels"] == 0
+    assert cli("train", "--resume", "--quiet", "--out", tmp_path / "run")[0] == 0
+    assert _result(tmp_path / "run")["run"] == result["run"]  # without a ledger, too
     uris = ["a", "b"]
     for options, words in (
         ([], "no round of calibration took place"),
@@ -295,6 +301,16 @@ def test_align_csv(cli, finished: Path, tmp_path: Path) -> None:
         confidence = [float(row.split(",")[2]) for row in rows]
         assert confidence == sorted(confidence, reverse=True)
         counts.append(len(rows))
+    votes = Aligner.load(finished).alignment["votes"]
+    ranks = [f"rank_{voter}" for voter in votes.voters]
+    assert header.split(",")[4:] == ["origin", *ranks, "run"]
+    table = pd.read_csv(tmp_path / "null.csv", dtype={"run": str})
+    assert set(table["run"]) == {_result(finished)["run"]}
+    assert set(table["run"]) == {Ledger(finished / LEDGER_NAME).run}
+    assert table.loc[table["origin"] == "known", ranks].isna().all(axis=None)
+    found = table.loc[table["origin"] == "predicted", ranks].to_numpy()
+    for column, rank in zip(found.T, votes.rank.t(), strict=True):
+        np.testing.assert_array_equal(np.sort(column), np.sort(rank.numpy()))
     assert counts == sorted(counts, reverse=True)
 
 
