@@ -39,7 +39,7 @@ $(VENV)/.setup-scatter: $(VENV)/.setup-dev
 	@touch $@
 
 $(VENV)/.setup-docs: $(VENV)/.setup
-	@$(PIP) sphinx
+	@$(PIP) sphinx sphinx-rtd-theme myst-parser
 	@touch $@
 
 demo: setup

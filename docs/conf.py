@@ -10,9 +10,12 @@ import pyg_mmea
 project = "pyg_mmea"
 author = "The pyg_mmea maintainers"
 release = version = pyg_mmea.__version__
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-html_theme = "alabaster"
-html_theme_options = {"description": "Multi-modal entity alignment on PyTorch Geometric"}
+extensions = [
+    *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"),
+    "myst_parser",  # SECURITY.md is a page, too
+]
+html_theme = "sphinx_rtd_theme"  # what that of PyTorch Geometric is made of
+html_theme_options = {"collapse_navigation": False, "navigation_depth": 2}
 exclude_patterns = ["_build"]
 autodoc_typehints = "none"  # the docstrings say it
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -44,6 +44,14 @@ def guide(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def test_quick_start(guide: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyg_mmea.datasets.Catalogue", FakeMMKG)
+    for code in blocks("quick_start.rst", "python"):
+        exec(code, guide.__dict__)
+    assert guide.loss.isfinite()
+    assert {"source", "run"} < set(guide.links.columns)
+
+
 def test_baselines(guide: ModuleType) -> None:
     for code in blocks("baselines.rst", "python"):
         exec(code, guide.__dict__)

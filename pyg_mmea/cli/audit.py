@@ -12,7 +12,8 @@ from jsonargparse.typing import NonNegativeInt
 from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import BY_HAND, LEDGER_NAME, Entry, is_by_hand
 from pyg_mmea.cli.console import echo, note, table
-from pyg_mmea.cli.runs import load_data, when_used
+from pyg_mmea.cli.runs import CONFIG, load_data, when_used
+from pyg_mmea.training.aligner import ALIGNER
 from pyg_mmea.training.decisions import VERDICTS, Decision, Decisions, Verdict
 from pyg_mmea.typing import SIDES
 
@@ -52,7 +53,7 @@ def run(arguments: Sequence[str]) -> None:
     if decisions:
         _decide(folder, decisions, config.note)
         return
-    if not path.is_file():
+    if not path.is_file() and not any((folder / name).is_file() for name in (CONFIG, ALIGNER)):
         raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it in its first round")
     ledger = Ledger(path).read()
     entries = [
@@ -137,7 +138,10 @@ def _summarise(entries: list[Entry], in_use: dict[int, set[tuple[int, int]]], fo
         echo(json.dumps(summary, indent=2))
         return
     if not rounds and not by_hand:
-        echo("no round of calibration took place")
+        echo(
+            "no round of calibration took place, so that no pseudo-label was taken; nobody decided "
+            "on a pair"
+        )
         return
     names = ("epoch", "candidates", "threshold", "accepted", "dropped", "in use")
     rows = [[_cell(each[name]) for name in names] for each in rounds.values()]

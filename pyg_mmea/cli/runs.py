@@ -15,7 +15,7 @@ from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.inspect import Inspector
 from pyg_mmea.training import Aligner
-from pyg_mmea.training.aligner import ALIGNER
+from pyg_mmea.training.aligner import ALIGNER, RESULT
 from pyg_mmea.utils.io import file_lock
 
 CONFIG = "config.yaml"
@@ -76,9 +76,18 @@ def load_data(folder: str | Path) -> HeteroData:
 def _settings(folder: str | Path, options: Sequence[str] = ()) -> tuple[ArgumentParser, Namespace]:
     path = Path(folder, CONFIG)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; 'pyg-mmea train' writes it")
+        raise FileNotFoundError(f"{path} is missing{_instead(path.parent)}")
     parser = build_parser()
     return parser, parser.parse_args(["--config", str(path), "--out", str(folder), *options])
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without settings is, if it is no run of the command line."""
+    if (folder / ALIGNER).is_file():
+        return ": a run that was started from Python; 'Aligner.load' reads it"
+    if (folder / RESULT).is_file():
+        return ": there is a result, as of a baseline or a student, and no run of 'pyg-mmea train'"
+    return "; 'pyg-mmea train' writes it"
 
 
 def resume_command(folder: str | Path) -> str:

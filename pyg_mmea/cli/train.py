@@ -16,6 +16,7 @@ from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import CONFIG, alone_in, resume_command
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
+from pyg_mmea.data.textfile import read_json
 from pyg_mmea.nn import PairSpec
 from pyg_mmea.training import Aligner
 from pyg_mmea.training.resources import is_first_process
@@ -52,11 +53,12 @@ def run(arguments: Sequence[str]) -> None:
     with alone_in(folder):
         with atomic_write(folder / CONFIG) as file:
             file.write(settings)
+        before = _origin(folder)
         with _log_to(folder / "log.txt", config.quiet):
             _fit(aligner, data, config)
         summary = {
             **aligner.result,
-            **describe_source(),
+            **(describe_source() if aligner.trained else before),
             "split_seed": config.data.init_args.get("split_seed"),
         }
         with atomic_write(folder / "result.json") as file:
@@ -111,6 +113,14 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
         old["training"]["epochs"] = new["training"]["epochs"]  # may go on for longer
     if old != new:
         raise ValueError(f"'{folder}' was started with other settings; they are in {path}")
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    """What the result of a run says of the training itself, to be kept where none is left to do."""
+    path = folder / "result.json"
+    result = read_json(path) if path.is_file() else describe_source()
+    keys = ("version", "git", "device", "peak_rss_mb", "peak_gpu_mb")
+    return {key: result[key] for key in keys if key in result}
 
 
 @contextmanager

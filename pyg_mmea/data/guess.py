@@ -10,7 +10,7 @@ import numpy as np
 from pyg_mmea.data.layout import IMAGE_SUFFIXES
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.units import find_unit
-from pyg_mmea.data.values import DATE_FORMATS, Numbers, parse_dates, parse_numbers
+from pyg_mmea.data.values import DATE_FORMATS, Numbers, parse_dates, parse_numbers, unsure_mark
 from pyg_mmea.data.verbalize import local_name
 
 _SAMPLE = 2000
@@ -178,6 +178,9 @@ def _numbers(name: str, values: Sequence[str]) -> tuple[Numbers, dict[str, str],
         why += f", the name says {unit}"
     elif found.dimension:
         why += f" with units ({found.dimension})"
+    unsure = unsure_mark(values, mark)
+    if unsure is not None:
+        why += f"; {unsure[1]}"
     return found, options, why
 
 

@@ -22,7 +22,7 @@ class ColumnSpec:
         name (str): The common name: columns of both sides with the same one say the same. In the
             file it is :obj:`as`, by default the name of the column.
         unit (str): Unit of numbers that bear none.
-        decimal (str): Decimal mark of numbers.
+        decimal (str): Decimal mark of numbers, empty where the file does not say: a full stop.
         format (str): Format of dates.
         scale (str): :obj:`"joint"` or :obj:`"each"`, see
             :func:`~pyg_mmea.data.values.encode_numbers`.
@@ -35,7 +35,7 @@ class ColumnSpec:
     role: Role
     name: str
     unit: str = ""
-    decimal: str = "."
+    decimal: str = ""
     format: str = "ISO8601"
     scale: str = "joint"
     to: str = ""

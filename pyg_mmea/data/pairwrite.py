@@ -46,7 +46,7 @@ def _column(guess: Guess) -> str:
     options = {
         "as": "" if spec.name == guess.label else spec.name,
         "unit": spec.unit,
-        "decimal": "" if spec.decimal == "." else spec.decimal,
+        "decimal": spec.decimal,
         "format": "" if spec.format == "ISO8601" else spec.format,
         "scale": "" if spec.scale == "joint" else spec.scale,
         "to": spec.to,

@@ -9,7 +9,7 @@ import torch
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.pairspec import ATTRIBUTE_ROLES, ColumnSpec, PairFile, TableSpec
 from pyg_mmea.data.tables import GraphTables
-from pyg_mmea.data.values import parse_dates, parse_numbers
+from pyg_mmea.data.values import parse_dates, parse_numbers, unsure_mark
 from pyg_mmea.utils.io import inside
 
 _URL = ("http://", "https://", "ftp://", "data:")
@@ -107,7 +107,11 @@ class SideBuilder:
         if spec.role == "date":
             parsed = parse_dates(cells.text, spec.format)
         else:
-            parsed = parse_numbers(cells.text, spec.unit, spec.decimal)
+            parsed = parse_numbers(cells.text, spec.unit, spec.decimal or ".")
+            unsure = None if spec.decimal else unsure_mark(cells.text)
+            if unsure is not None:
+                text = f"{spec.name}: {unsure[1]}"
+                self.findings.warning("decimal mark", text, cells.path, cells.line[unsure[0]])
         if not np.isnan(parsed.value).all():  # a column without a number measures nothing
             known = self.dimension.setdefault(spec.name, parsed.dimension)
             if known != parsed.dimension:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,9 @@ _SPACES = "\u00a0\u202f\u2009 '’_"
 _SIGNS = ("-", "+", "−")
 _FIGURES = {
     mark: re.compile(
-        # Groups of three, or any figures, or none before the decimal mark.
-        rf"(\d{{1,3}}(?:[{_SPACES}{re.escape(other)}]\d{{3}})+(?!\d)|\d+|(?={re.escape(mark)}\d))"
+        # Groups of three, of which none starts with a zero, or any figures, or none before the
+        # decimal mark.
+        rf"([1-9]\d{{0,2}}(?:[{_SPACES}{re.escape(other)}]\d{{3}})+(?!\d)|\d+|(?={re.escape(mark)}\d))"
         rf"(?:{re.escape(mark)}(\d*))?([eE][-+]?\d+)?"
     )
     for mark, other in ((".", ","), (",", "."))
@@ -83,6 +84,31 @@ def parse_number(text: str, decimal: str = ".") -> tuple[float, str] | None:
     whole = re.sub(r"\D", "", match[1]) or "0"
     number = float(f"{whole}.{match[2] or '0'}{match[3] or ''}")
     return -number if negative else number, unit
+
+
+def unsure_mark(texts: Iterable[str], decimal: str = ".") -> tuple[int, str] | None:
+    """A cell that is another number with the other decimal mark, where no cell tells which of them
+    is right: :obj:`"1,234"` among whole numbers, but not beside :obj:`"0,5"` or :obj:`"1,234.5"`.
+
+    Args:
+        texts (Iterable[str]): The cells.
+        decimal (str): The decimal mark that is taken. (default: :obj:`"."`)
+
+    Returns:
+        Position of the first such cell and what is to be said of it, or :obj:`None`.
+    """
+    other = "," if decimal == "." else "."
+    found: tuple[int, str] | None = None
+    for i, text in enumerate(texts):
+        if "," not in text and "." not in text:
+            continue
+        here, there = parse_number(text, decimal), parse_number(text, other)
+        if (here is None) != (there is None):
+            return None
+        if here is not None and there is not None and here[0] != there[0] and found is None:
+            says = f"'{text}' is taken for {here[0]:g} and may be {there[0]:g}"
+            found = i, f"{says}: 'decimal' says which mark is that of decimals"
+    return found
 
 
 def parse_numbers(texts: Sequence[str], unit: str = "", decimal: str = ".") -> Numbers:

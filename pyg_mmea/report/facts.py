@@ -20,6 +20,7 @@ def run_table(folder: Path, result: dict[str, Any]) -> Table:
     """What was run, where, for how long."""
     when = datetime.fromtimestamp((folder / "result.json").stat().st_mtime, UTC)
     rows = [
+        ("Id", result.get("run")),
         ("Dataset", result.get("dataset")),
         ("Model", result.get("model")),
         ("Finished", f"{when:%Y-%m-%d %H:%M} UTC"),

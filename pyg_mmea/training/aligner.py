@@ -29,7 +29,7 @@ from pyg_mmea.utils.io import atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
 
 ALIGNER = "aligner.pt"
-_RESULT = "result.json"
+RESULT = "result.json"
 
 
 class Aligner:
@@ -75,6 +75,7 @@ class Aligner:
         self.training = training or TrainingConfig()
         self.seed = seed
         self.result: dict[str, Any] = {}
+        self.trained = False  # whether 'fit' had any epoch left to train
         self._state: dict[str, Any] = {}
 
     @property
@@ -164,8 +165,9 @@ class Aligner:
             quiet,
         )
         self._state = fitting.run()
+        self.trained = fitting.trained
         tested = {"test": self._test(data, "test"), "test_all": self._test(data, "all")}
-        self.result = {**fitting.summary(), **tested}
+        self.result = {"run": self._state["run"], **fitting.summary(), **tested}
 
     def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
         if self._links(data, "test").size(1) == 0:
@@ -246,7 +248,10 @@ class Aligner:
 
         Returns:
             pandas.DataFrame: ``source``, ``target`` (URIs), ``confidence``, ``rank_margin``,
-            ``origin`` (:obj:`"known"` or :obj:`"predicted"`), best first; the number of source
+            ``origin`` (:obj:`"known"` or :obj:`"predicted"`), for each voter, modalities and
+            the momentum encoder, ``rank_<voter>``, the worse of the ranks that it gives either
+            entity for the other (from 1; none where it abstains, or of known links), and
+            ``run``, the id of the run as in :obj:`result.json`; best first. The number of source
             entities left out (with :obj:`only_new`, of new ones) is in ``.attrs["abstained"]``.
 
         Raises:
@@ -322,7 +327,7 @@ class Aligner:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / ALIGNER, "wb") as file:
             torch.save(self._state, file)
-        with atomic_write(folder / _RESULT, "w") as file:
+        with atomic_write(folder / RESULT, "w") as file:
             json.dump(self.result, file, indent=2)
 
     @classmethod
@@ -347,5 +352,5 @@ class Aligner:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:
             raise DataError("is no aligner", folder / ALIGNER) from error
-        aligner.result = read_json(folder / _RESULT)
+        aligner.result = read_json(folder / RESULT)
         return aligner

@@ -128,6 +128,7 @@ class MetricsTable(Callback):
         self.phase = phase
         self.timer = timer
         self.rows: list[dict[str, Any]] = []
+        self.num_new = 0  # epochs of this process
         self._before = pd.DataFrame()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -138,6 +139,7 @@ class MetricsTable(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds a row."""
+        self.num_new += 1
         validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         metrics = {
             name: float(value)

@@ -1,5 +1,6 @@
 """From a pair of graphs to trained encoders, confidence and candidates."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -95,6 +96,19 @@ class Fitting:
             voters = self.module.voters()
         return self._state(voters)
 
+    def _run_id(self) -> str:
+        """That of the ledger; without one, what follows from pair and settings."""
+        ledger = Ledger(self.folder / LEDGER_NAME)
+        if ledger.num_entries > 0:
+            return ledger.run
+        settings = (type(self.module.model).__name__, self.seed, asdict(self.config))
+        return fingerprint(entity_fingerprint(self.data), *settings)[:12]
+
+    @property
+    def trained(self) -> bool:
+        """Whether :meth:`run` had any epoch left to train."""
+        return self.selected.trained or (self.again is not None and self.again.trained)
+
     def summary(self) -> dict[str, Any]:
         """Returns :obj:`result.json` of what :meth:`run` did, without what test links tell."""
         links = self.seeds.all if self.refitted else self.seeds.train
@@ -127,7 +141,12 @@ class Fitting:
             self.module.part_weights = weights
         # Its checkpoints hold for these links only: decisions by hand may come before the next.
         key = fingerprint(self.selected.epochs, links.tolist(), self.seeds.rejected.tolist())
-        self.again = self._phase(f"refit-{key}", links, self.seeds.val[:, :0])
+        name = f"refit-{key}"
+        if self.ledger is not None:  # the first process
+            for old in (self.folder / "checkpoints").glob("refit-*"):
+                if old.name != name:
+                    shutil.rmtree(old)
+        self.again = self._phase(name, links, self.seeds.val[:, :0])
 
     def _make(self, links: Tensor, epochs: int, calibrator: Calibrator | None) -> AlignmentModule:
         torch.manual_seed(self.seed)
@@ -160,6 +179,7 @@ class Fitting:
         module, seeds = self.module, self.seeds
         return {
             **align(self.calibrator, voters, seeds.all, self.config),
+            "run": self._run_id(),
             "model": _on_cpu(module.model),
             "momentum": _on_cpu(module.momentum.module),
             "fits": feature_fits(self.data),

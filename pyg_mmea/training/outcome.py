@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea import __version__
-from pyg_mmea.calibration import Calibrator
+from pyg_mmea.calibration import Calibrator, Votes
 from pyg_mmea.metrics import pseudo_label_precision
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.phase import PhaseResult
@@ -132,6 +132,13 @@ def predicted_table(
         known = known[:, new_s[known[0]] | new_t[known[1]]]
     found = part["pairs"][:, order]
     table = alignment_table(data, known, found, confidence[order], part["margin"][order])
+    if part.get("votes"):  # runs of older versions have none
+        none = [float("nan")] * known.size(1)
+        votes = Votes(**part["votes"]).select(order)
+        for voter, ranks in zip(votes.voters, votes.rank.t().tolist(), strict=True):
+            table[f"rank_{voter}"] = none + ranks
+    if "run" in state:
+        table["run"] = state["run"]
     if only_new:
         in_table = torch.cat([known[0], found[0]])
         table.attrs["abstained"] = int((~torch.isin(new_s.nonzero().view(-1), in_table)).sum())

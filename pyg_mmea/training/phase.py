@@ -35,11 +35,13 @@ class PhaseResult:
         epochs (int): Epochs behind the weights that :obj:`module` now has.
         selection (str): How they were selected, :obj:`"last"` or :obj:`"validation"`.
         seconds (float): Time spent training, validation and rounds of calibration included.
+        trained (bool): Whether any epoch was left to train.
     """
 
     epochs: int
     selection: str
     seconds: float
+    trained: bool
 
 
 def run_phase(
@@ -89,7 +91,8 @@ def run_phase(
                 config.round_every,
             )
         )
-    callbacks.append(MetricsTable(folder / "metrics.csv", name.partition("-")[0], timer))
+    table = MetricsTable(folder / "metrics.csv", name.partition("-")[0], timer)
+    callbacks.append(table)
     if selects:
         callbacks.append(_checkpoint(best, monitor="val/mrr", mode="max"))
         if config.patience > 0:
@@ -152,7 +155,8 @@ def run_phase(
         module.on_load_checkpoint(state)
         reached = state["epoch"] + 1
     module.eval()
-    return PhaseResult(reached, "validation" if selects else "last", timer.time_elapsed("train"))
+    selection = "validation" if selects else "last"
+    return PhaseResult(reached, selection, timer.time_elapsed("train"), table.num_new > 0)
 
 
 def _accelerator(name: str) -> str:

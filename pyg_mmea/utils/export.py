@@ -5,6 +5,7 @@ import csv
 import os
 import re
 import uuid
+from collections.abc import Hashable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -68,10 +69,10 @@ def write_alignment(
       with a letter and are never touched.
     * ``.parquet``: the same columns, nothing changed.
     * ``.nt``: one ``owl:sameAs`` statement a pair, without the numbers.
-    * ``.sssom.tsv``: `SSSOM <https://mapping-commons.github.io/sssom/>`_ with ``confidence``
-      and without the further columns. Its tools drop rows whose identifiers hold anything but
-      ASCII, so IRIs are written as URIs: other characters are percent-encoded as UTF-8
-      (RFC 3987, section 3.1).
+    * ``.sssom.tsv``: `SSSOM <https://mapping-commons.github.io/sssom/>`_ with ``confidence``,
+      the margin and further columns as ``key=value`` in its slot ``other``. Its tools drop rows
+      whose identifiers hold anything but ASCII, so IRIs are written as URIs: other characters
+      are percent-encoded as UTF-8 (RFC 3987, section 3.1).
 
     The file is there in full or not at all.
 
@@ -146,16 +147,27 @@ def _write_sssom(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     prefixes: dict[str, str] = {}
     subjects = [_curie(quote(iri, safe=_URI_CHARACTERS), prefixes) for iri in table["source"]]
     objects = [_curie(quote(iri, safe=_URI_CHARACTERS), prefixes) for iri in table["target"]]
-    rows = list(zip(subjects, objects, table["confidence"], strict=True))
+    more = table.drop(columns=["source", "target", "confidence"])
+    others = [_pairs(row) for row in more.to_dict("records")]
+    rows = list(zip(subjects, objects, table["confidence"], others, strict=True))
     with atomic_write(path) as file:
         _write_sssom_header(file, prefixes, rows)
         writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
         writer.writerow(
-            ["subject_id", "predicate_id", "object_id", "mapping_justification", "confidence"]
+            [
+                *("subject_id", "predicate_id", "object_id", "mapping_justification"),
+                *("confidence", "other"),
+            ]
         )
-        for subject, obj, confidence in rows:
+        for subject, obj, confidence, other in rows:
             justification = "semapv:SemanticSimilarityThresholdMatching"
-            writer.writerow([subject, "owl:sameAs", obj, justification, float(confidence)])
+            writer.writerow([subject, "owl:sameAs", obj, justification, float(confidence), other])
+
+
+def _pairs(row: Mapping[Hashable, Any]) -> str:
+    """Cells that are there, as SSSOM writes what it has no slot for."""
+    cells = ((key, value) for key, value in row.items() if not pd.isna(value))
+    return "|".join(f"{key}={quote(str(value), safe=' :+')}" for key, value in cells)
 
 
 def _write_sssom_header(file: IO[str], prefixes: dict[str, str], rows: list[Any]) -> None:

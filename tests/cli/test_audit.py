@@ -69,7 +69,7 @@ def test_bad_usage(cli, calibrated: Path, tmp_path: Path) -> None:
         ([calibrated, "--undo", *uris], "nothing was decided on"),
         ([calibrated, "--reject", *uris, "--format", "json"], "go with no decision"),
         ([calibrated, "--reject", *uris, "--since-epoch", "1"], "go with no decision"),
-        ([tmp_path], "is missing"),
+        ([tmp_path], "pseudo_labels.jsonl is missing"),
     ):
         code, _, err = cli("audit", *arguments)
         assert code == 2
@@ -119,6 +119,7 @@ def test_decisions_bind_the_next_training(cli, calibrated: Path) -> None:
     assert cli("train", "--out", calibrated, "--resume", "--quiet")[0] == 0
     again = json.loads((calibrated / "result.json").read_text())
     assert again["num_seeds"] == result["num_seeds"] + 1
+    assert len(list((calibrated / "checkpoints").glob("refit-*"))) == 1  # none of other decisions
     # What was trained on is no test any more.
     data = FakeMMKG()[0]
     anchors = data["source", "anchor", "target"]

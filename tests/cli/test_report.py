@@ -26,9 +26,15 @@ def test_report(cli, run: Path, tmp_path: Path) -> None:
 def test_bad_input(cli, run: Path, tmp_path: Path) -> None:
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    for name, files in (("metrics", ["result.json"]), ("python", ["result.json", "aligner.pt"])):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).write_bytes((run / file).read_bytes())
     for arguments, words in (
         ([tmp_path / "none"], "config.yaml is missing; 'pyg-mmea train' writes it"),
         ([tmp_path / "unfinished"], "aligner.pt is missing; 'pyg-mmea train' writes it"),
+        ([tmp_path / "metrics"], "is missing: there is a result, as of a baseline or a student"),
+        ([tmp_path / "python"], "is missing: a run that was started from Python"),
         ([run, "--out", tmp_path / "no" / "folder.html"], "is no folder"),
     ):
         code, out, err = cli("report", *arguments)

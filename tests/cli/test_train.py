@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from jsonargparse import Namespace
 
 import pyg_mmea
+from pyg_mmea.calibration import Ledger
+from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli import main
 from pyg_mmea.cli.runs import load_data
 from pyg_mmea.cli.settings import build_parser
@@ -136,6 +140,21 @@ def test_interrupt_leaves_a_run_that_goes_on(
     assert _metrics(out) == _metrics(finished)
 
 
+def test_resuming_a_finished_run_keeps_what_is_said_of_its_training(
+    cli, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    origin = {"version": "0.0.1", "git": "abc", "device": "tpu", "peak_rss_mb": 1.5}
+    (run / "result.json").write_text(json.dumps({**_result(run), **origin}))
+    for epochs, same in ((4, True), (6, False)):  # none is left, then two are
+        assert cli("train", "--out", run, "--resume", "--quiet", f"--epochs={epochs}")[0] == 0
+        for key, value in origin.items():
+            assert (_result(run)[key] == value) is same, key
+        if same:
+            assert _metrics(run) == _metrics(finished)
+
+
 def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     code, out, err = cli("train", *quick, "--calibration=none", "--out", tmp_path / "run")
     assert code == 0
@@ -144,6 +163,17 @@ def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     assert "hits@1" in out
     result = _result(tmp_path / "run")
     assert result["num_pseudo_labels"] == 0
+    assert cli("train", "--resume", "--quiet", "--out", tmp_path / "run")[0] == 0
+    assert _result(tmp_path / "run")["run"] == result["run"]  # without a ledger, too
+    uris = ["a", "b"]
+    for options, words in (
+        ([], "no round of calibration took place"),
+        (["--format=json"], '"rounds": []'),
+        (["--pair", *uris], "no decision was taken on this pair"),
+    ):
+        code, out, err = cli("audit", tmp_path / "run", *options)
+        assert (code, err) == (0, "")
+        assert words in out
 
 
 @pytest.mark.parametrize(
@@ -271,6 +301,16 @@ def test_align_csv(cli, finished: Path, tmp_path: Path) -> None:
         confidence = [float(row.split(",")[2]) for row in rows]
         assert confidence == sorted(confidence, reverse=True)
         counts.append(len(rows))
+    votes = Aligner.load(finished).alignment["votes"]
+    ranks = [f"rank_{voter}" for voter in votes.voters]
+    assert header.split(",")[4:] == ["origin", *ranks, "run"]
+    table = pd.read_csv(tmp_path / "null.csv", dtype={"run": str})
+    assert set(table["run"]) == {_result(finished)["run"]}
+    assert set(table["run"]) == {Ledger(finished / LEDGER_NAME).run}
+    assert table.loc[table["origin"] == "known", ranks].isna().all(axis=None)
+    found = table.loc[table["origin"] == "predicted", ranks].to_numpy()
+    for column, rank in zip(found.T, votes.rank.t(), strict=True):
+        np.testing.assert_array_equal(np.sort(column), np.sort(rank.numpy()))
     assert counts == sorted(counts, reverse=True)
 
 

@@ -80,6 +80,13 @@ def test_roles(name: str, cells: list[str], role: str, options: dict[str, str]) 
         assert getattr(guess.spec, key) == value
 
 
+def test_a_decimal_mark_that_no_cell_explains_is_said() -> None:
+    unsure = guess_column("weight", ["1,234", "12,500", "8"], {})
+    assert unsure.spec.role == "number"
+    assert "; '1,234' is taken for 1234 and may be 1.234" in unsure.why
+    assert "may be" not in guess_column("weight", ["1,234", "0,500", "8"], {}).why
+
+
 def test_several_values_in_a_cell() -> None:
     cells = ["red|big", "blue|big", "red|small", "blue|small", "red|big|small"] * 4
     assert guess_column("tags", cells, {}).spec.separator == "|"

@@ -121,6 +121,26 @@ def test_texts_of_both_sides_are_encoded_together(table_folder: Path) -> None:
     assert torch.allclose(x_s @ x_t.t(), torch.eye(2), atol=0.2)
 
 
+@pytest.mark.parametrize(
+    ("decimal", "number"), [("", 1234.0), (", decimal: '.'", 1234.0), (", decimal: ','", 1.234)]
+)
+def test_a_decimal_mark_that_no_cell_explains_is_a_warning_until_it_is_said(
+    tmp_path: Path, decimal: str, number: float
+) -> None:
+    (tmp_path / "a.csv").write_text('id,weight\nA1,7\nA2,"1,234"\n')
+    side = f"{{tables: [{{file: a.csv, columns: {{id: id, weight: {{role: number{decimal}}}}}}}]}}"
+    (tmp_path / "pair.yaml").write_text(f"source: {side}\ntarget: {side}\nlinks: {{}}\n")
+    findings, content = check_pair(tmp_path / "pair.yaml")
+    assert content is not None
+    assert content.sides[0].numbers["weight"].tolist() == [7.0, number]
+    if decimal:
+        assert findings.num_warnings == 0
+    else:
+        assert [rule.name for rule in findings.rules.values()] == ["decimal mark"]
+        [first, _] = findings.rules["decimal mark"].examples
+        assert "a.csv:3: weight: '1,234' is taken for 1234 and may be 1.234" in str(first)
+
+
 def test_the_first_number_of_an_entity_counts(tmp_path: Path) -> None:
     (tmp_path / "values.csv").write_text(
         "e,a,v\nx,weight,unknown\nx,weight,5 kg\nx,weight,6 kg\ny,weight,7 kg\n"

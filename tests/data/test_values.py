@@ -7,6 +7,7 @@ from pyg_mmea.data.values import (
     parse_dates,
     parse_number,
     parse_numbers,
+    unsure_mark,
 )
 
 
@@ -33,6 +34,8 @@ from pyg_mmea.data.values import (
         ("2 x 3", ".", None),
         ("1.2.3", ".", None),
         ("10 5", ".", None),
+        ("0,250", ".", None),  # no group of thousands starts with a zero
+        ("0.250", ",", None),
         ("abc", ".", None),
         ("", ".", None),
     ],
@@ -58,6 +61,29 @@ def test_signs_of_units(text: str, value: float, dimension: str) -> None:
     assert numbers.problem == {}
     assert numbers.value[0] == pytest.approx(value)
     assert numbers.dimension == dimension
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["12", "", "1,234 kg", "x"], (2, "'1,234 kg' is taken for 1234 and may be 1.234")),
+        (["1.234"], (0, "'1.234' is taken for 1.234 and may be 1234")),
+        (["1,234", "0,5"], None),
+        (["1,234", "1,234,567"], None),
+        (["1,234", "0,250"], None),
+        (["1.234", "1.2"], None),
+        (["1234", "n.a."], None),
+        ([], None),
+    ],
+)
+def test_a_mark_that_no_cell_explains(texts: list[str], expected: tuple[int, str] | None) -> None:
+    found = unsure_mark(texts)
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found[0] == expected[0]
+        assert found[1].startswith(expected[1])
 
 
 def test_long_texts_are_no_numbers() -> None:

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pyg_mmea.cli import main
 from pyg_mmea.data import PivotAnchors, read_folder
 from pyg_mmea.data.pairguess import draft_pair
 from pyg_mmea.data.pairspec import ColumnSpec
@@ -197,6 +199,34 @@ def test_emoji_as_tables(data_root: Path, tmp_path: Path) -> None:
     folder = data_root / "emoji" / "noto_twemoji_en_zh"
     export_tables(folder, tmp_path)
     check_same(folder, tmp_path)
+
+
+@pytest.mark.dataset
+@pytest.mark.slow
+def test_emoji_as_tables_by_commands_reach_the_hits_of_the_folder(
+    data_root: Path, tmp_path: Path
+) -> None:
+    """Tables go through 'init', whose guess is trained on as it is; names are left out."""
+    folder, config = data_root / "emoji" / "noto_twemoji_en_zh", tmp_path / "pair.yaml"
+    export_tables(folder, tmp_path)
+    init = ["init", "--links", str(tmp_path / "links.csv"), "--out", str(config), "--quiet"]
+    for name in ("source", "target"):
+        init += [f"--{name}", *(str(tmp_path / f"{name}{end}.csv") for end in ("", "_triples"))]
+        init += [f"--{name}-images", str(tmp_path / f"{name}_images")]
+    assert main(init) == 0
+    # Fewer links than by default validate: as many as of the folder.
+    tables = ["--data=TablePair", f"--data.config={config}", "--data.val_ratio=0.1"]
+    hits = {}
+    for name, data in (
+        ("folder", ["--data=AlignmentFolder", f"--data.root={folder}"]),
+        ("tables", tables),
+    ):
+        settings = Path(__file__).parents[2] / "benchmarks" / "configs" / "eva.yaml"
+        options = ["--data.features", "[relation, attribute, image]", "--quiet"]
+        out = tmp_path / name
+        assert main(["train", "--config", str(settings), *data, *options, "--out", str(out)]) == 0
+        hits[name] = json.loads((out / "result.json").read_text())["test"]["mean"]["hits@1"]
+    assert hits["tables"] >= hits["folder"] - 0.01
 
 
 def check_same(folder: Path, out: Path) -> None:

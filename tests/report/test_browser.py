@@ -63,3 +63,27 @@ def test_page_in_a_browser(browser, run: Path, load, data: HeteroData, tmp_path:
     assert {url.partition(":")[0] for url in requests} <= {"file", "data"}
     assert requests.count(path.as_uri()) == 2
     assert messages == []  # such as refusals of the content security policy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_has_nothing_to_say(
+    browser, run: Path, load, data: HeteroData, tmp_path: Path, scheme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    path = write_report(load(data), run, tmp_path / "a.html", num_examples=2, num_errors=2)
+    context = browser.new_context(
+        color_scheme=scheme, viewport={"width": width, "height": 800}, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(path.as_uri())
+    for details in page.locator("details").all():
+        details.evaluate("element => element.open = true")
+    assert axe.Axe().run(page).generate_snapshot() == ""
+    for place in ("#metrics ~ .columns .scroll", ".pair .scroll"):  # tables that people compare
+        tables = page.locator(place)
+        assert tables.count() > 0
+        cut = "elements => elements.filter((each) => each.scrollWidth > each.clientWidth).length"
+        assert tables.evaluate_all(cut) == 0, f"tables in {place} are cut off"
+    context.close()

@@ -95,6 +95,7 @@ def test_nt_is_read_back_by_rdflib(tmp_path, table):
 
 def test_sssom(tmp_path, table):
     path = tmp_path / "out.sssom.tsv"
+    table["extra"] = [None, "a", "p|q="]
     write_alignment(path, table)
     lines = path.read_text(encoding="utf-8").splitlines()
     header = [line[1:] for line in lines if line.startswith("#")]
@@ -109,6 +110,7 @@ def test_sssom(tmp_path, table):
         "object_id",
         "mapping_justification",
         "confidence",
+        "other",
     ]
     expanded = []
     for row in rows[1:]:
@@ -127,6 +129,11 @@ def test_sssom(tmp_path, table):
         ("http://a.org/%E5%8C%97%E4%BA%AC", "http://b.org/Beijing"),
     ]
     assert [float(row[4]) for row in rows[1:]] == [0.9, 0.5, 0.5]
+    assert [row[5] for row in rows[1:]] == [
+        "rank_margin=0.3|extra=a",
+        "rank_margin=0.2|extra=p%7Cq%3D",
+        "rank_margin=0.1",
+    ]
     assert prefixes["owl"] == "http://www.w3.org/2002/07/owl#"
     assert prefixes["semapv"] == "https://w3id.org/semapv/vocab/"
 
