@@ -54,7 +54,7 @@ format: $(VENV)/.setup-dev
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
 	@$(FORMAT) $(SOURCES)
 
-test: lint $(VENV)/.setup-scatter
+test: lint docs $(VENV)/.setup-scatter
 	@$(BIN)/python -m pytest --quiet --durations=5 \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=90
 
