@@ -7,12 +7,17 @@ Needs `pip install .[benchmarks]` for the plots.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from tables import commits  # noqa: E402
+
 FIT_FROM = 30_000  # below, constant costs hide the growth
 STAGES = {
     "load": "load: files to pair, cache written",
@@ -122,7 +127,7 @@ def head(*cells: object) -> list[str]:
 
 def provenance(env: dict[str, Any]) -> list[str]:
     """Where and how something was measured."""
-    where = f"{env['cpu']}, {env['threads']} thread(s), commit {str(env['git'])[:10]}:"
+    where = f"{env['cpu']}, {env['threads']} thread(s), commit {commits([env])}:"
     return [where, "", "```", env["command"], "```", ""]
 
 
@@ -173,7 +178,7 @@ def stage_section(device: str, results: list[dict[str, Any]], plots: Path) -> li
             neighbors=results[-1]["num_neighbors"],
         ),
         f"{env['cpu']}, {env['threads']} thread(s), {env['device']}, torch "
-        f"{env['versions'].get('torch')}, commit {str(env['git'])[:10]}. Measured at each size: "
+        f"{env['versions'].get('torch')}, commit {commits([env])}. Measured at each size: "
         f"{speeds} GB/s, {rates} GFLOP/s.",
         "",
         f"![time of each stage]({plot.parent.name}/{plot.name})",
