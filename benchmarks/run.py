@@ -185,6 +185,7 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
     out = work / data / setting / f"seed{seed}"
     baseline = call[0] != "-m"
     resume, begun = begin(out, baseline)
+    settings = settings_hash(config_of(setting, folder))  # the file may change meanwhile
     print(shown(call), flush=True)
     paths = [str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]  # of protocol.py
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
@@ -198,7 +199,7 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
     elif not baseline:
         result |= measure(out)
     result["command"] = shown(call)
-    result["settings"] = settings_hash(config_of(setting, folder))
+    result["settings"] = settings
     result["environment"] = {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -155,7 +155,8 @@ def check_loss(
 def check_model(model: AlignmentModel, data: HeteroData) -> None:
     """Checks an alignment model on a pair of graphs that it was built for:
 
-    * ``model(data)`` has what :obj:`out_channels` says, for both graphs, :obj:`"joint"` included;
+    * ``model(data)`` has what :obj:`out_channels` says, for both graphs, :obj:`"joint"` included,
+      in as many parts of equal size as :obj:`num_parts` says;
     * ``model(data, nodes)`` is the rows of these entities (in evaluation mode);
     * :meth:`~pyg_mmea.nn.AlignmentModel.embed_modalities` has the same without the joint embedding;
     * every parameter gets a gradient.
@@ -180,6 +181,11 @@ def check_model(model: AlignmentModel, data: HeteroData) -> None:
                 f"'out_channels' needs to be the sizes of the output, {sizes} "
                 f"(got {model.out_channels})",
             )
+            for name, num in model.num_parts.items():
+                _check(
+                    num >= 1 and name in sizes and sizes[name] % num == 0,
+                    f"'num_parts' of '{name}' needs to divide its size in {sizes} (got {num})",
+                )
             for name, z in out[side].items():
                 _check_rows(f"the output of '{name}' in {side}", z, data[side].num_nodes)
                 _check_rows("model(data, nodes)", some[side][name], nodes[side].numel())

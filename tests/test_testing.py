@@ -124,6 +124,12 @@ class WrongSizes(PCMEA):
         return {**super().out_channels, "joint": 1}
 
 
+class OddParts(PCMEA):
+    @property
+    def num_parts(self) -> dict[str, int]:
+        return {"structure": 7}
+
+
 class IgnoresNodes(PCMEA):
     def forward(self, data, nodes=None):
         return super().forward(data)
@@ -135,6 +141,7 @@ def test_models() -> None:
     check_model(PCMEA.from_data(data, channels=8, modality_channels=8), data)
     for broken, message in (
         (WrongSizes, "'out_channels' needs"),
+        (OddParts, "'num_parts' of 'structure' needs"),
         (IgnoresNodes, "nodes. needs"),
     ):
         with pytest.raises(AssertionError, match=message):

@@ -3,7 +3,13 @@
 from pyg_mmea.calibration.calibrator import Calibrator, Examined, Threshold
 from pyg_mmea.calibration.confidence import VoteConfidence
 from pyg_mmea.calibration.doubt import doubtful_links
-from pyg_mmea.calibration.fusion import fit_view_weights, split_parts, sum_parts, weighted_joint
+from pyg_mmea.calibration.fusion import (
+    even_weights,
+    fit_view_weights,
+    split_parts,
+    sum_parts,
+    weighted_joint,
+)
 from pyg_mmea.calibration.informative import informative_pairs
 from pyg_mmea.calibration.ledger import Ledger, decided_by_hand, in_force, replay
 from pyg_mmea.calibration.pool import PseudoLabelPool
@@ -33,6 +39,7 @@ __all__ = [
     "collect_votes",
     "decided_by_hand",
     "doubtful_links",
+    "even_weights",
     "expected_threshold",
     "fit_view_weights",
     "in_force",

@@ -1,6 +1,7 @@
-"""Weights of modalities, learned from links that no encoder was trained on."""
+"""Weights of modalities and their parts, learned from links that no encoder was trained on."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import reduce
 
 import torch
@@ -21,10 +22,11 @@ def fit_view_weights(
     num_negatives: int = 3000,
     penalty: float = 0.01,
     num_iters: int = 100,
-    max_links: int = 4000,
+    max_links: int = 2000,
 ) -> dict[str, float]:
-    r"""Finds how much each modality should count, by a conditional logit model: the probability
-    that :math:`j` is the counterpart of :math:`i` among sampled candidates is
+    r"""Finds how much each modality, or each part of it (:func:`split_parts`), should count, by a
+    conditional logit model: the probability that :math:`j` is the counterpart of :math:`i` among
+    sampled candidates is
 
     .. math::
         p(j \mid i) \propto \exp \Big( \sum_m e^{\theta_m} \cos(\mathbf{h}^m_i, \mathbf{h}^m_j)
@@ -33,8 +35,8 @@ def fit_view_weights(
     and :math:`\theta` maximises the likelihood of the links in both directions, minus a penalty
     on its spread and, a tenth as strong, on its mean. Encoders fit their training links almost
     perfectly, so weights that are learned on those links favour the modality that memorises best;
-    links that were held back favour the one that generalises best. With one parameter a modality, a
-    few dozen links are enough.
+    links that were held back favour the one that generalises best. There is one parameter a
+    modality or part, and the penalty pulls them together, so that a few dozen links are enough.
 
     Args:
         out (dict): Embeddings by side and modality; :obj:`"joint"` is passed over.
@@ -45,7 +47,7 @@ def fit_view_weights(
             (default: :obj:`0.01`)
         num_iters (int): Largest number of L-BFGS iterations. (default: :obj:`100`)
         max_links (int): Of more links than these, a random sample is looked at, the same at every
-            call; memory grows with it. (default: :obj:`4000`)
+            call; memory grows with it, and with the number of parts. (default: :obj:`2000`)
 
     Returns:
         dict: A positive weight for each modality, adding up to one.
@@ -63,20 +65,7 @@ def fit_view_weights(
     sizes = {side: out[side][names[0]].size(0) for side in ("source", "target")}
     num = min(num_negatives, *sizes.values())
     sample = {side: torch.randperm(sizes[side], generator=generator)[:num] for side in sizes}
-    scores = torch.stack(
-        [
-            torch.cat(
-                [
-                    _scores(out["source"][name], out["target"][name], links, sample["target"]),
-                    _scores(
-                        out["target"][name], out["source"][name], links.flip(0), sample["source"]
-                    ),
-                ]
-            )
-            for name in names
-        ],
-        dim=-1,
-    )  # [2 C, 1 + negatives, M], the counterpart first
+    scores = _all_scores(out, names, links, sample)
     # In double precision: the line search tries steps that single precision cannot hold.
     theta = torch.zeros_like(scores[0, 0], dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([theta], max_iter=num_iters, line_search_fn="strong_wolfe")
@@ -95,6 +84,22 @@ def fit_view_weights(
         optimizer.step(closure)
     weight = theta.detach().softmax(dim=0)
     return dict(zip(names, weight.tolist(), strict=True))
+
+
+def _all_scores(
+    out: Embeddings, names: list[str], links: Tensor, sample: Mapping[str, Tensor]
+) -> Tensor:
+    """Cosines of all views in both directions, the counterpart first ``[2 C, 1 + negatives, M]``,
+    in place: beside its parts it would take twice the memory."""
+    num_links, num = links.size(1), sample["source"].numel()
+    views = [x for name in names for x in (out["source"][name], out["target"][name])]
+    dtype = reduce(torch.promote_types, (x.dtype for x in views), torch.float32)
+    scores = views[0].new_empty(2 * num_links, 1 + num, len(names), dtype=dtype)
+    for i, name in enumerate(names):
+        x_s, x_t = out["source"][name], out["target"][name]
+        scores[:num_links, :, i] = _scores(x_s, x_t, links, sample["target"])
+        scores[num_links:, :, i] = _scores(x_t, x_s, links.flip(0), sample["source"])
+    return scores
 
 
 def _scores(x: Tensor, y: Tensor, links: Tensor, sample: Tensor) -> Tensor:
@@ -119,12 +124,19 @@ def split_parts(views: Mapping[str, Tensor], num_parts: Mapping[str, int]) -> di
     Returns:
         dict: Parts by name, :obj:`"<view>.0"` and so on, the name of the view where there is one;
         they share the memory of the views.
+
+    Raises:
+        ValueError: If the size of a view is no multiple of its number of parts.
     """
     parts: dict[str, Tensor] = {}
     for name, view in views.items():
         if name == "joint":
             continue
         num = num_parts.get(name, 1)
+        if num < 1 or view.size(1) % num != 0:
+            raise ValueError(
+                f"'num_parts' of '{name}' needs to divide its size {view.size(1)} (got {num})"
+            )
         if num == 1:
             parts[name] = view
         else:
@@ -136,10 +148,20 @@ def sum_parts(weights: Mapping[str, float]) -> dict[str, float]:
     """Returns the weight of each view, given those of the parts of :func:`split_parts`."""
     total: dict[str, float] = {}
     for part, weight in weights.items():
-        # No name of a module has a dot.
-        name = part.partition(".")[0]
-        total[name] = total.get(name, 0.0) + weight
+        total[_view(part)] = total.get(_view(part), 0.0) + weight
     return total
+
+
+def even_weights(parts: Iterable[str]) -> dict[str, float]:
+    """Returns weights by which all views count the same, and all parts of a view."""
+    parts = list(parts)
+    num_parts = Counter(map(_view, parts))
+    return {part: 1 / (len(num_parts) * num_parts[_view(part)]) for part in parts}
+
+
+def _view(part: str) -> str:
+    name, _, place = part.rpartition(".")
+    return name if name and place.isdigit() else part
 
 
 def weighted_joint(views: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from filelock import Timeout
 
+from pyg_mmea.data.textfile import read_json
 from pyg_mmea.errors import DataError
 from pyg_mmea.utils.io import file_lock, open_ordinary
 
@@ -38,12 +39,23 @@ class Ledger:
 
     Args:
         path (str or Path): The file, made at the first entry.
+        run (str, optional): Id of the run, for a file without entries.
+            (default: :obj:`None`, which draws one)
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, run: str | None = None) -> None:
         self.path = Path(path)
-        self._run = uuid.uuid4().hex[:12]
+        # No spreadsheet takes this for a number.
+        self._run = run or f"run-{uuid.uuid4().hex[:12]}"
         self._lock = file_lock(self.path)
+
+    @classmethod
+    def of(cls, folder: str | Path) -> Self:
+        """Returns the ledger of the folder of a run, with the id that its :obj:`result.json` has,
+        if there is one."""
+        result = Path(folder, "result.json")
+        known = read_json(result).get("run") if result.is_file() else None
+        return cls(Path(folder, LEDGER_NAME), known)
 
     @property
     def run(self) -> str:

@@ -77,7 +77,7 @@ def _decide(folder: Path, verdicts: list[tuple[Verdict, list[str]]], why: str | 
                 raise ValueError(f"'{uri}' is no {side} entity of the run in {folder}")
             pair.append(data[side].uri.index(uri))
         decisions.append(Decision(verdict, (pair[0], pair[1]), why))
-    num = Decisions(data, Ledger(folder / LEDGER_NAME)).record(decisions)
+    num = Decisions(data, Ledger.of(folder)).record(decisions)
     note(f"{num} decision(s) kept: {when_used(folder)}")
 
 

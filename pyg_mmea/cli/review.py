@@ -8,7 +8,6 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt, restricted_number_type
 
 from pyg_mmea.calibration import Ledger
-from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.console import echo, note
 from pyg_mmea.cli.runs import is_training, load_inspector, when_used
 from pyg_mmea.review import ReviewSession
@@ -39,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
 
     folder = Path(config.folder)
     inspector = load_inspector(folder)
-    decisions = Decisions(inspector.data, Ledger(folder / LEDGER_NAME))
+    decisions = Decisions(inspector.data, Ledger.of(folder))
     session = ReviewSession(inspector, decisions, config.limit)
     before = decisions.in_force()
     note(f"{len(session.queue)} of {inspector.pairs.size(1)} pairs to review; Ctrl-C ends")

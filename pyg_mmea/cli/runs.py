@@ -11,7 +11,6 @@ from jsonargparse import ArgumentParser, Namespace
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger
-from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.inspect import Inspector
 from pyg_mmea.training import Aligner
@@ -60,7 +59,7 @@ def load_inspector(folder: str | Path, **kwargs: Any) -> Inspector:
         FileNotFoundError: If the folder holds no run, or one that is not finished.
     """
     data, aligner = load_run(folder)
-    return Inspector(data, aligner, Ledger(Path(folder, LEDGER_NAME)).read(), **kwargs)
+    return Inspector(data, aligner, Ledger.of(folder).read(), **kwargs)
 
 
 def load_data(folder: str | Path) -> HeteroData:

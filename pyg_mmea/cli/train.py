@@ -118,9 +118,10 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
 def _origin(folder: Path) -> dict[str, Any]:
     """What the result of a run says of the training itself, to be kept where none is left to do."""
     path = folder / "result.json"
-    result = read_json(path) if path.is_file() else describe_source()
+    result = read_json(path) if path.is_file() else {}
     keys = ("version", "git", "device", "peak_rss_mb", "peak_gpu_mb")
-    return {key: result[key] for key in keys if key in result}
+    # A run that was killed before its result was whole has no commit in it.
+    return describe_source() | {key: result[key] for key in keys if result.get(key) is not None}
 
 
 @contextmanager

@@ -250,9 +250,10 @@ class Aligner:
             pandas.DataFrame: ``source``, ``target`` (URIs), ``confidence``, ``rank_margin``,
             ``origin`` (:obj:`"known"` or :obj:`"predicted"`), for each voter, modalities and
             the momentum encoder, ``rank_<voter>``, the worse of the ranks that it gives either
-            entity for the other (from 1; none where it abstains, or of known links), and
-            ``run``, the id of the run as in :obj:`result.json`; best first. The number of source
-            entities left out (with :obj:`only_new`, of new ones) is in ``.attrs["abstained"]``.
+            entity for the other (from 1, halves under ties; none where it abstains, or of known
+            links), and ``run``, the id of the run as in :obj:`result.json`; best first. The number
+            of source entities left out (with :obj:`only_new`, of new ones) is in
+            ``.attrs["abstained"]``.
 
         Raises:
             ValueError: If :obj:`target_precision` is not in (0, 1], or if :obj:`only_new` is asked

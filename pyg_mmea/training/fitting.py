@@ -11,7 +11,6 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, Ledger, doubtful_links
-from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.data import HideAnchors, feature_fits, sample_links
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
@@ -66,12 +65,13 @@ class Fitting:
         self.config = config
         self.seed = seed
         self.quiet = quiet
-        ledger = Ledger(folder / LEDGER_NAME)
+        ledger = Ledger.of(folder)
         first = is_first_process()
         if first and not (folder / "checkpoints" / "select" / "last.ckpt").exists():
             ledger.resume(0)
         self.seeds = Seeds.read(data, ledger)
         self.ledger = ledger if first else None
+        self.run_id = ledger.run
         self.visible = in_precision(HideAnchors("train")(data), config)
         self.again: PhaseResult | None = None
 
@@ -95,14 +95,6 @@ class Fitting:
             self._go_on(seeds.all)
             voters = self.module.voters()
         return self._state(voters)
-
-    def _run_id(self) -> str:
-        """That of the ledger; without one, what follows from pair and settings."""
-        ledger = Ledger(self.folder / LEDGER_NAME)
-        if ledger.num_entries > 0:
-            return ledger.run
-        settings = (type(self.module.model).__name__, self.seed, asdict(self.config))
-        return fingerprint(entity_fingerprint(self.data), *settings)[:12]
 
     @property
     def trained(self) -> bool:
@@ -142,11 +134,11 @@ class Fitting:
         # Its checkpoints hold for these links only: decisions by hand may come before the next.
         key = fingerprint(self.selected.epochs, links.tolist(), self.seeds.rejected.tolist())
         name = f"refit-{key}"
+        self.again = self._phase(name, links, self.seeds.val[:, :0])
         if self.ledger is not None:  # the first process
             for old in (self.folder / "checkpoints").glob("refit-*"):
                 if old.name != name:
                     shutil.rmtree(old)
-        self.again = self._phase(name, links, self.seeds.val[:, :0])
 
     def _make(self, links: Tensor, epochs: int, calibrator: Calibrator | None) -> AlignmentModule:
         torch.manual_seed(self.seed)
@@ -179,7 +171,7 @@ class Fitting:
         module, seeds = self.module, self.seeds
         return {
             **align(self.calibrator, voters, seeds.all, self.config),
-            "run": self._run_id(),
+            "run": self.run_id,
             "model": _on_cpu(module.model),
             "momentum": _on_cpu(module.momentum.module),
             "fits": feature_fits(self.data),

@@ -183,8 +183,8 @@ class AlignmentModule(LightningModule):
             self.momentum.update(self.model)
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
-        """Weighs the views on the validation links, unless the model ranks by its own joint
-        embedding, and ranks all entities for each of them."""
+        """Weighs the parts of the views on the validation links, unless the model ranks by its own
+        joint embedding, and ranks all entities for each of them."""
         links = batch[0].t()
         views = self.weigh(links)
         views = self.embedder.with_joint(views, self.part_weights)
@@ -209,8 +209,8 @@ class AlignmentModule(LightningModule):
         )
 
     def weigh(self, links: Tensor) -> Embeddings:
-        """Learns the weights of the views from links held back, if they are what ranks, and returns
-        the views."""
+        """Learns the weights of the parts of the views from links held back, if they are what
+        ranks, and returns the views."""
         views = self.views()
         if self.config.rank_by == "views":
             parts = self.embedder.parts(views)
@@ -253,6 +253,8 @@ class AlignmentModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the weights of the views, the switch and what calibration has learned."""
+        if "part_weights" not in checkpoint:
+            raise ValueError("a run of an older version cannot be resumed; train it anew")
         self.part_weights = checkpoint["part_weights"]
         self.switch_epoch, self._last_mrr = checkpoint["switch"]
         if self.calibrator is not None:

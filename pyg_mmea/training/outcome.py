@@ -67,6 +67,7 @@ def summarize(
         "confidence_rule": calibrator.confidence.rule,
         "selection": run.selection,
         "view_weights": module.view_weights,
+        "part_weights": module.part_weights,
         "rank_by": module.config.rank_by,
     }
 

@@ -144,6 +144,8 @@ def run_phase(
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
+    if table.num_new > 0 and trainer.current_epoch % config.checkpoint_every != 0:
+        trainer.save_checkpoint(last)  # or the last epochs would be trained again
     logger.info("%s: %d epochs in %.1f s", name, module.epochs, time.monotonic() - start)
     # Lightning moves the module back to the CPU; what follows is as heavy as training was.
     module.to(trainer.strategy.root_device)
@@ -155,6 +157,7 @@ def run_phase(
         module.on_load_checkpoint(state)
         reached = state["epoch"] + 1
     module.eval()
+    module.trainer = None  # they hold each other, and memory, until garbage is collected
     selection = "validation" if selects else "last"
     return PhaseResult(reached, selection, timer.time_elapsed("train"), table.num_new > 0)
 

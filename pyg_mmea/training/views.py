@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
 
-from pyg_mmea.calibration import split_parts, weighted_joint
+from pyg_mmea.calibration import even_weights, split_parts, weighted_joint
 from pyg_mmea.nn import AlignmentModel, LinkPropagation
 from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
@@ -83,12 +83,13 @@ class ViewEmbedder:
 
         Args:
             views (dict): Embeddings by side and view.
-            weights (dict): Weight of each of the :meth:`parts`; without any, all count the same.
+            weights (dict): Weight of each of the :meth:`parts`; without any, all views count the
+                same, and all parts of a view.
         """
         if self.config.rank_by == "joint":
             return views
         parts = self.parts(views)
-        weights = weights or dict.fromkeys(parts["source"], 1 / len(parts["source"]))
+        weights = weights or even_weights(parts["source"])
         return {
             side: {**out, "joint": weighted_joint(parts[side], weights)}
             for side, out in views.items()

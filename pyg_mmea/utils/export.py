@@ -70,7 +70,8 @@ def write_alignment(
     * ``.parquet``: the same columns, nothing changed.
     * ``.nt``: one ``owl:sameAs`` statement a pair, without the numbers.
     * ``.sssom.tsv``: `SSSOM <https://mapping-commons.github.io/sssom/>`_ with ``confidence``,
-      the margin and further columns as ``key=value`` in its slot ``other``. Its tools drop rows
+      the margin and further columns as ``key=value`` in its slot ``other``, percent-encoded, with
+      ``|`` between two of them. Its tools drop rows
       whose identifiers hold anything but ASCII, so IRIs are written as URIs: other characters
       are percent-encoded as UTF-8 (RFC 3987, section 3.1).
 
@@ -166,8 +167,12 @@ def _write_sssom(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 def _pairs(row: Mapping[Hashable, Any]) -> str:
     """Cells that are there, as SSSOM writes what it has no slot for."""
-    cells = ((key, value) for key, value in row.items() if not pd.isna(value))
-    return "|".join(f"{key}={quote(str(value), safe=' :+')}" for key, value in cells)
+    cells = (
+        (quote(str(part), safe=" :+") for part in cell)
+        for cell in row.items()
+        if not (pd.api.types.is_scalar(cell[1]) and pd.isna(cell[1]))
+    )
+    return "|".join("=".join(cell) for cell in cells)
 
 
 def _write_sssom_header(file: IO[str], prefixes: dict[str, str], rows: list[Any]) -> None:

@@ -120,12 +120,15 @@ def test_a_run_is_kept_and_skipped_next_time(
     assert len(started.calls) == 1
     kept = json.loads((tmp_path / "results/emoji/supervised/seed0.json").read_text())
     assert kept["setting"] == "supervised"
+    assert kept["settings"] == run.settings_hash(run.config_of("supervised", run.HERE))
     assert kept["test_sinkhorn"] == MEASURED
     assert kept["command"].startswith("pyg-mmea train --config benchmarks/configs/supervised.yaml")
     assert str(tmp_path) not in kept["command"]
 
 
-def test_results_of_other_settings_are_no_results(script: Script, tmp_path: Path) -> None:
+def test_results_of_other_settings_are_no_results(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     run = script("run.py")
     (tmp_path / "configs").mkdir()
     config = tmp_path / "configs" / "mine.yaml"
@@ -140,6 +143,13 @@ def test_results_of_other_settings_are_no_results(script: Script, tmp_path: Path
         run.refuse_others("mine", "emoji", 0, tmp_path, tmp_path / "results")
     path.write_text("{}")
     run.refuse_others("mine", "emoji", 0, tmp_path, tmp_path / "results")
+    path = tmp_path / "results" / "emoji" / "supervised" / "seed0.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"settings": "others"}))
+    arguments = ["run.py", "emoji/supervised", "--results", str(tmp_path / "results")]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit, match=r"of other settings than .*supervised\.yaml has now"):
+        run.main()
 
 
 def test_commands_run_in_a_shell(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,8 +310,13 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
     assert row.endswith("| 0, 1 | 0123456789 | 0.952 (Sinkhorn) |")
     cells = "0.600 ± 0.000, 0.500 ± 0.000"
     start, end = page.index("## Structure encoders"), page.index("![Hits@1 over seconds]")
-    assert f"| `supervised` | {cells} |\n| `encoder_gat` | {cells} |" in page[start:end]
+    rows = [f"| `{name}` | {cells} | 0123456789 |" for name in ("supervised", "encoder_gat")]
+    assert "\n".join(rows) in page[start:end]
     assert page.count("| `encoder_gat` |") == 1
+    path = tmp_path / "results" / "emoji" / "supervised" / "seed0.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "settings": "others"}))
+    with pytest.raises(SystemExit, match="'supervised' are of other settings"):
+        report.main()
     assert "What it is." in page
     assert "plots/curves.svg" in page
     assert (tmp_path / "plots" / "curves.svg").exists()

@@ -2,7 +2,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pyg_mmea.calibration import fit_view_weights, split_parts, sum_parts, weighted_joint
+from pyg_mmea.calibration import (
+    even_weights,
+    fit_view_weights,
+    split_parts,
+    sum_parts,
+    weighted_joint,
+)
 from pyg_mmea.data import sample_links
 
 LINKS = torch.arange(20).repeat(2, 1)
@@ -109,6 +115,17 @@ def test_parts_share_the_memory_of_their_view():
     assert parts["b"] is view
     assert torch.equal(torch.cat(list(parts.values())[:3], dim=1), view)
     assert parts["a.1"].data_ptr() == view[:, 2:].data_ptr()
+    for wrong in (0, 4, 7):
+        with pytest.raises(ValueError, match="'num_parts' of 'a' needs to divide its size 6"):
+            split_parts({"a": view}, {"a": wrong})
+
+
+def test_even_weights_are_those_of_views():
+    parts = ["a.0", "a.1", "b", "price.usd"]
+    weights = even_weights(parts)
+    assert list(weights) == parts
+    assert weights["a.0"] == weights["a.1"] == pytest.approx(1 / 6)
+    assert sum_parts(weights) == pytest.approx({"a": 1 / 3, "b": 1 / 3, "price.usd": 1 / 3})
 
 
 def test_graphs_of_different_sizes():

@@ -50,6 +50,17 @@ def test_append_and_read(tmp_path):
     assert Ledger(tmp_path / "other.jsonl").run != ledger.run
 
 
+def test_the_ledger_of_a_run_has_its_id(tmp_path):
+    drawn = Ledger.of(tmp_path)
+    assert drawn.run.startswith("run-")
+    (tmp_path / "result.json").write_text(json.dumps({"run": drawn.run}))
+    again = Ledger.of(tmp_path)
+    assert again.run == drawn.run
+    again.append([{"decision": "reject"}])
+    (tmp_path / "result.json").write_text(json.dumps({"run": "other"}))
+    assert Ledger.of(tmp_path).run == drawn.run  # its first entry says so
+
+
 def test_resume_only_adds(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.append([entry("accept", A, 1), entry("accept", B, 2)])

@@ -18,6 +18,7 @@ import pyg_mmea
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli import main
+from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import load_data
 from pyg_mmea.cli.settings import build_parser
 from pyg_mmea.datasets import FakeMMKG
@@ -146,6 +147,9 @@ def test_resuming_a_finished_run_keeps_what_is_said_of_its_training(
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     origin = {"version": "0.0.1", "git": "abc", "device": "tpu", "peak_rss_mb": 1.5}
+    (run / "result.json").write_text(json.dumps({**_result(run), "git": None}))
+    assert cli("train", "--out", run, "--resume", "--quiet", "--epochs=4")[0] == 0
+    assert _result(run)["git"] == describe_source()["git"]  # killed before it was known
     (run / "result.json").write_text(json.dumps({**_result(run), **origin}))
     for epochs, same in ((4, True), (6, False)):  # none is left, then two are
         assert cli("train", "--out", run, "--resume", "--quiet", f"--epochs={epochs}")[0] == 0
@@ -165,6 +169,7 @@ def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     assert result["num_pseudo_labels"] == 0
     assert cli("train", "--resume", "--quiet", "--out", tmp_path / "run")[0] == 0
     assert _result(tmp_path / "run")["run"] == result["run"]  # without a ledger, too
+    assert Ledger.of(tmp_path / "run").run == result["run"]
     uris = ["a", "b"]
     for options, words in (
         ([], "no round of calibration took place"),
@@ -304,7 +309,7 @@ def test_align_csv(cli, finished: Path, tmp_path: Path) -> None:
     votes = Aligner.load(finished).alignment["votes"]
     ranks = [f"rank_{voter}" for voter in votes.voters]
     assert header.split(",")[4:] == ["origin", *ranks, "run"]
-    table = pd.read_csv(tmp_path / "null.csv", dtype={"run": str})
+    table = pd.read_csv(tmp_path / "null.csv")
     assert set(table["run"]) == {_result(finished)["run"]}
     assert set(table["run"]) == {Ledger(finished / LEDGER_NAME).run}
     assert table.loc[table["origin"] == "known", ranks].isna().all(axis=None)

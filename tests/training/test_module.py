@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.loader import NeighborLoader
 from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 
-from pyg_mmea.calibration import Calibrator
+from pyg_mmea.calibration import Calibrator, even_weights
 from pyg_mmea.data import PartitionedPair, partition_pair
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import PCMEAObjective
@@ -152,6 +152,27 @@ def test_the_joint_embedding_weighs_the_parts_of_views(pair: HeteroData) -> None
     )
     found = (joint["source"][links[0]] * joint["target"][links[1]]).sum(dim=1)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_without_weights_all_views_count_the_same(pair: HeteroData) -> None:
+    module = make(pair)
+    views = module.views()
+    whole = module.embedder.with_joint(views, {})
+    links = links_of(pair, "train_mask")
+    parts = module.embedder.parts(views)
+    expected = sum(
+        weight
+        * F.cosine_similarity(parts["source"][name][links[0]], parts["target"][name][links[1]])
+        for name, weight in even_weights(parts["source"]).items()
+    )
+    ends = (whole[side]["joint"][rows] for side, rows in zip(SIDES, links, strict=True))
+    source, target = ends
+    assert torch.allclose((source * target).sum(dim=1), expected, atol=1e-5)
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(pair: HeteroData) -> None:
+    with pytest.raises(ValueError, match="older version cannot be resumed; train it anew"):
+        make(pair).on_load_checkpoint({"view_weights": {}, "switch": (None, 0.0)})
 
 
 def test_models_may_rank_by_their_own_joint_embedding(pair: HeteroData) -> None:

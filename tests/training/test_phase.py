@@ -1,3 +1,5 @@
+import gc
+import weakref
 from pathlib import Path
 
 import pandas as pd
@@ -91,6 +93,23 @@ def test_a_phase_trains_for_its_epochs(pair: HeteroData, tmp_path: Path) -> None
     assert any(not torch.equal(v, before[k]) for k, v in module.model.state_dict().items())
     assert (tmp_path / "checkpoints" / "p" / "last.ckpt").is_file()
     assert set(module.view_weights) == {name for name in module.views()["source"]}
+
+
+def test_a_phase_leaves_nothing_behind(pair: HeteroData, tmp_path: Path) -> None:
+    config = TrainingConfig(epochs=2, checkpoint_every=5)
+    module = _module(pair, config)
+    train, val = _links(pair, "train_mask"), _links(pair, "val_mask")
+    assert run_phase("p", tmp_path, module, train, val, config, quiet=True).trained
+    again = _module(pair, config)  # its last epoch is none of those that are written
+    assert not run_phase("p", tmp_path, again, train, val, config, quiet=True).trained
+    same = again.state_dict()
+    assert all(torch.equal(value, same[name]) for name, value in module.state_dict().items())
+    known = weakref.ref(module)
+    gc.collect()
+    gc.disable()
+    del module
+    assert known() is None
+    gc.enable()
 
 
 class _Nobody(Proposer):

@@ -134,6 +134,12 @@ def test_sssom(tmp_path, table):
         "rank_margin=0.2|extra=p%7Cq%3D",
         "rank_margin=0.1",
     ]
+    table["more|than"] = [["a", 1], [], None]
+    write_alignment(path, table)
+    cells = [line.split("\t")[5] for line in path.read_text(encoding="utf-8").splitlines()[-3:]]
+    assert cells[0].endswith("|extra=a|more%7Cthan=%5B%5D")
+    assert "more" not in cells[1]
+    assert cells[2].endswith("|more%7Cthan=%5B%27a%27%2C 1%5D")
     assert prefixes["owl"] == "http://www.w3.org/2002/07/owl#"
     assert prefixes["semapv"] == "https://w3id.org/semapv/vocab/"
 
