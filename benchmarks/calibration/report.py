@@ -25,8 +25,9 @@ what a file of `configs` does not name is the default.
 
 A cell is Hits@1 on the test links; below it, the number of pseudo-labels in the end and their
 precision, over pairs of which at least one entity has a hidden link. Where there are several seeds,
-it is mean ± standard deviation. What is empty has not been run. Threads a run: {threads}. Commits:
-{commits}.
+it is mean ± standard deviation. What is empty has not been run. Threads a run: {threads}. Compare
+cells of different commits, which are beside the commands, with care: what changed results is in
+`CHANGELOG.md`.
 """
 SECTIONS = {
     "Who decides": (
@@ -186,6 +187,15 @@ def _mean(runs: list[dict], name: str) -> float | None:
     return None if None in values else sum(values) / len(values)
 
 
+def commands(runs: list[dict]) -> list[str]:
+    """The commands of runs, by the commits that they ran at."""
+    lines = []
+    for commit in sorted({commits([run]) for run in runs}):
+        lines.append(f"# {commit}")
+        lines += sorted({run["command"] for run in runs if commits([run]) == commit})
+    return lines
+
+
 def main() -> None:
     results = merge(load(HERE.parent / "results"), load(HERE / "results"))
     every = [
@@ -205,13 +215,12 @@ def main() -> None:
         "Momentum and switch": table(results, SWEEP, list(DATA)),
     }
     threads = " or ".join(sorted({str(run["environment"]["threads"]) for run in every}))
-    lines = [INTRO.format(commits=commits(every), threads=threads)]
+    lines = [INTRO.format(threads=threads)]
     for title, text in SECTIONS.items():
         lines += [f"## {title}", "", text, "", *tables[title], ""]
         if title == "Noise" and draw(results, HERE / "plots" / "noise.svg"):
             lines += ["![Hits@1 and precision over the amount of noise](plots/noise.svg)", ""]
-    commands = sorted({run["command"] for run in every})
-    lines += ["## Commands", "", "```", *commands, "```", ""]
+    lines += ["## Commands", "", "```", *commands(every), "```", ""]
     (HERE / "README.md").write_text("\n".join(lines), encoding="utf-8")
     print(HERE / "README.md")
 

@@ -44,4 +44,4 @@ def test_the_page_has_what_was_run(
     assert "| DBP15K zh_en, seeds 1 |  |  | 0.250<br>7 (0.800) |" in page
     assert page.index(", wrong seeds 5 |") < page.index(", wrong seeds 20 |")
     assert (tmp_path / "calibration" / "plots" / "noise.svg").exists()
-    assert "pyg-mmea train naive_pseudo_labels" in page
+    assert "```\n# 0123456789\npyg-mmea train calibrated\npyg-mmea train naive" in page
