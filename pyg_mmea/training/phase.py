@@ -144,8 +144,6 @@ def run_phase(
             ckpt_path=str(last) if last.exists() else None,
             weights_only=True,
         )
-    if table.num_new > 0 and trainer.current_epoch % config.checkpoint_every != 0:
-        trainer.save_checkpoint(last)  # or the last epochs would be trained again
     logger.info("%s: %d epochs in %.1f s", name, module.epochs, time.monotonic() - start)
     # Lightning moves the module back to the CPU; what follows is as heavy as training was.
     module.to(trainer.strategy.root_device)
