@@ -75,7 +75,8 @@ class Aligner:
         self.training = training or TrainingConfig()
         self.seed = seed
         self.result: dict[str, Any] = {}
-        self.trained = False  # whether 'fit' had any epoch left to train
+        #: Whether :meth:`fit` had any epoch left to train.
+        self.trained = False
         self._state: dict[str, Any] = {}
 
     @property

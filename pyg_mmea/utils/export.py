@@ -71,9 +71,9 @@ def write_alignment(
     * ``.nt``: one ``owl:sameAs`` statement a pair, without the numbers.
     * ``.sssom.tsv``: `SSSOM <https://mapping-commons.github.io/sssom/>`_ with ``confidence``,
       the margin and further columns as ``key=value`` in its slot ``other``, percent-encoded, with
-      ``|`` between two of them. Its tools drop rows
-      whose identifiers hold anything but ASCII, so IRIs are written as URIs: other characters
-      are percent-encoded as UTF-8 (RFC 3987, section 3.1).
+      ``|`` between two of them. Its tools drop rows whose identifiers hold anything but ASCII, so
+      IRIs are written as URIs: other characters are percent-encoded as UTF-8 (RFC 3987, section
+      3.1).
 
     The file is there in full or not at all.
 

@@ -106,10 +106,12 @@ def test_a_phase_leaves_nothing_behind(pair: HeteroData, tmp_path: Path) -> None
     assert all(torch.equal(value, same[name]) for name, value in module.state_dict().items())
     known = weakref.ref(module)
     gc.collect()
-    gc.disable()
-    del module
-    assert known() is None
-    gc.enable()
+    gc.disable()  # or it might run at this moment
+    try:
+        del module
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 class _Nobody(Proposer):
