@@ -45,15 +45,21 @@ class CalibrationCallback(Callback):
         self._resumed_at: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes back labels that compete with new seeds, and those that people rejected since."""
+        """Takes back labels that compete with new seeds, and those that people rejected since; the
+        ledger is then brought to what is in use, as an undone decision may have changed that."""
         if self.ledger is not None and self._resumed_at is not None:
             self.ledger.resume(self._resumed_at)
         entries = self.calibrator.discard(self.train_links)
-        if self.ledger is not None and entries:
+        if self.ledger is not None:
             # A training on all seeds that starts again finds most of it recorded.
             history = replay(self.ledger.read())
             in_use = history[max(history)] if history else set()
             entries = [entry for entry in entries if tuple(entry["pair"]) in in_use]
+            entries += [
+                {"pair": pair, "decision": "accept", "reason": "in use again"}
+                for pair in self.calibrator.pool.pairs.t().tolist()
+                if tuple(pair) not in in_use
+            ]
             self._record(entries, max([trainer.current_epoch, *history]), _checked(pl_module))
 
     def _record(self, entries: list[dict[str, Any]], epoch: int, module: AlignmentModule) -> None:

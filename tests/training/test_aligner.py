@@ -529,9 +529,13 @@ def test_a_finished_run_without_refit_learns_from_decisions(
         assert torch.equal(value, undone._state["model"][name]), name
 
 
-def test_the_ledger_replays_after_a_pseudo_label_was_a_seed_for_a_while(tmp_path: Path) -> None:
+@pytest.mark.parametrize("checkpoint_every", [1, 5])  # a finished training goes on, or starts over
+def test_the_ledger_replays_after_a_pseudo_label_was_a_seed_for_a_while(
+    tmp_path: Path, checkpoint_every: int
+) -> None:
     pair = FakeMMKG()[0]
     settings = {"epochs": 3, "switch_epoch": 1, "round_every": 1, "refit_epochs": 1}
+    settings["checkpoint_every"] = checkpoint_every
     before = _aligner(**settings).fit(pair, out=tmp_path, quiet=True)
     ledger = Ledger(tmp_path / LEDGER_NAME)
 
