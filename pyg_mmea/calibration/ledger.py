@@ -13,7 +13,7 @@ from filelock import Timeout
 
 from pyg_mmea.data.textfile import read_json
 from pyg_mmea.errors import DataError
-from pyg_mmea.utils.io import file_lock, open_ordinary
+from pyg_mmea.utils.io import RESULT, file_lock, open_ordinary
 
 SCHEMA_VERSION = 1
 LEDGER_NAME = "pseudo_labels.jsonl"
@@ -53,7 +53,7 @@ class Ledger:
     def of(cls, folder: str | Path) -> Self:
         """Returns the ledger of the folder of a run, with the id that its :obj:`result.json` has,
         if there is one."""
-        result = Path(folder, "result.json")
+        result = Path(folder, RESULT)
         known = read_json(result).get("run") if result.is_file() else None
         return cls(Path(folder, LEDGER_NAME), known)
 

@@ -14,8 +14,8 @@ from pyg_mmea.calibration import Ledger
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.inspect import Inspector
 from pyg_mmea.training import Aligner
-from pyg_mmea.training.aligner import ALIGNER, RESULT
-from pyg_mmea.utils.io import file_lock
+from pyg_mmea.training.aligner import ALIGNER
+from pyg_mmea.utils.io import RESULT, file_lock
 
 CONFIG = "config.yaml"
 _TRAINING = "train"  # what is locked, no file of that name

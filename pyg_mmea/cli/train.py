@@ -20,7 +20,7 @@ from pyg_mmea.data.textfile import read_json
 from pyg_mmea.nn import PairSpec
 from pyg_mmea.training import Aligner
 from pyg_mmea.training.resources import is_first_process
-from pyg_mmea.utils.io import atomic_write
+from pyg_mmea.utils.io import RESULT, atomic_write
 
 _SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
 # Options of one call; all others are settings that go into the file of the run.
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
             **(describe_source() if aligner.trained else before),
             "split_seed": config.data.init_args.get("split_seed"),
         }
-        with atomic_write(folder / "result.json") as file:
+        with atomic_write(folder / RESULT) as file:
             json.dump(summary, file, indent=2)
     _print_summary(summary, folder)
 
@@ -117,7 +117,7 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
 
 def _origin(folder: Path) -> dict[str, Any]:
     """What the result of a run says of the training itself, to be kept where none is left to do."""
-    path = folder / "result.json"
+    path = folder / RESULT
     result = read_json(path) if path.is_file() else {}
     keys = ("version", "git", "device", "peak_rss_mb", "peak_gpu_mb")
     # A run that was killed before its result was whole has no commit in it.

@@ -11,7 +11,8 @@ from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
 from pyg_mmea.data.noise import CorruptSeeds, HideFeatures, SwapFeatures
 from pyg_mmea.data.pairread import check_pair
-from pyg_mmea.data.partition import PartitionedPair, partition_pair
+from pyg_mmea.data.partition import partition_pair
+from pyg_mmea.data.partitioned import PartitionedPair
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.pivot import PivotAnchors
 from pyg_mmea.data.rdf import from_rdf

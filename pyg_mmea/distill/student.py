@@ -14,12 +14,11 @@ from pyg_mmea.distill.encoder import EntityEncoder
 from pyg_mmea.distill.inputs import InputSpec, entity_inputs, take_rows
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
-from pyg_mmea.utils.io import load_tensors
+from pyg_mmea.utils.io import RESULT, load_tensors
 
 SETTINGS = "student.json"
 WEIGHTS = "student.pt"
 EMBEDDINGS = "embeddings.pt"
-RESULT = "result.json"
 Storage = Literal["float32", "float16"]
 _ROWS = 4096  # entities embedded at once
 

@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 from pyg_mmea.inspect import Inspector
 from pyg_mmea.report.figure import Table, number, percent, short
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
+from pyg_mmea.utils.io import RESULT
 
 _MAX_DOUBTS, _MAX_URI = 20, 200  # links, and characters of a URI
 _HITS = ("hits@1", "hits@5", "hits@10")
@@ -18,7 +19,7 @@ _DIRECTIONS = ("source_to_target", "target_to_source", "mean")
 
 def run_table(folder: Path, result: dict[str, Any]) -> Table:
     """What was run, where, for how long."""
-    when = datetime.fromtimestamp((folder / "result.json").stat().st_mtime, UTC)
+    when = datetime.fromtimestamp((folder / RESULT).stat().st_mtime, UTC)
     rows = [
         ("Id", result.get("run")),
         ("Dataset", result.get("dataset")),

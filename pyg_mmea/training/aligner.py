@@ -25,11 +25,10 @@ from pyg_mmea.training.fitting import Fitting, entity_fingerprint
 from pyg_mmea.training.outcome import predicted_table
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.typing import ANCHOR_EDGE
-from pyg_mmea.utils.io import atomic_write, load_tensors
+from pyg_mmea.utils.io import RESULT, atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
 
 ALIGNER = "aligner.pt"
-RESULT = "result.json"
 
 
 class Aligner:

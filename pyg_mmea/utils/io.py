@@ -17,6 +17,8 @@ from filelock import FileLock
 
 from pyg_mmea.errors import DataError
 
+RESULT = "result.json"  # what came out, in the folder of a run or of a student
+
 
 class NotOrdinaryError(OSError):
     """A pipe, a device or a socket stands where a file is expected."""
