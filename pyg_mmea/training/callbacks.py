@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, Timer
 from torch import Tensor
 
 from pyg_mmea.calibration import Calibrator, Ledger, replay
@@ -166,3 +166,31 @@ class MetricsTable(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+
+
+class LastingStop(EarlyStopping):
+    """Stops early, and a training that was stopped so does not go on when it is resumed."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops before the first epoch if the checkpoint is of a training that had stopped."""
+        if self.stopped_epoch > 0:
+            trainer.should_stop = True
+
+
+class ResumePoint(Checkpoint):
+    """Keeps where a training is, to go on from there: every few epochs, and where it ends.
+
+    Args:
+        path (Path): The file.
+        every (int): Epochs between two looks.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path = path
+        self.every = every
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the file if it is due."""
+        done = trainer.current_epoch + 1
+        if done % self.every == 0 or trainer.should_stop or done == trainer.max_epochs:
+            trainer.save_checkpoint(self.path)

@@ -65,7 +65,8 @@ class TrainingConfig:
         frozen_views (bool): Have the dense features as they are as views beside the trained
             modalities.
         propagation_channels (int): Size of its random vectors.
-        checkpoint_every (int): Epochs between two checkpoints to resume from.
+        checkpoint_every (int): Epochs between two checkpoints to resume from; the last epoch
+            has one anyway.
         accelerator (str): Passed to Lightning; :obj:`"auto"` is a CUDA device if there is one, else
             the CPU.
         devices (int): Processes to train with by distributed data parallel, each on a device of its

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.data import sample_links
-from pyg_mmea.training.callbacks import CalibrationCallback, MetricsTable
+from pyg_mmea.training.callbacks import (
+    CalibrationCallback,
+    LastingStop,
+    MetricsTable,
+    ResumePoint,
+)
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import LinkDataModule
 from pyg_mmea.training.module import AlignmentModule
@@ -56,8 +61,8 @@ def run_phase(
 ) -> PhaseResult:
     """Trains a module, which then has the weights of the selected epoch.
 
-    A checkpoint is written every :obj:`config.checkpoint_every` epochs; if there is one, training
-    goes on from there, with the same result as if it had never stopped.
+    A checkpoint is written every :obj:`config.checkpoint_every` epochs and after the last one; if
+    there is one, training goes on from there, with the same result as if it had never stopped.
 
     Args:
         name (str): Name of the folder of checkpoints; what is before a hyphen is that of the
@@ -94,10 +99,10 @@ def run_phase(
     table = MetricsTable(folder / "metrics.csv", name.partition("-")[0], timer)
     callbacks.append(table)
     if selects:
-        callbacks.append(_checkpoint(best, monitor="val/mrr", mode="max"))
+        callbacks.append(_best_checkpoint(best))
         if config.patience > 0:
-            callbacks.append(EarlyStopping("val/mrr", mode="max", patience=config.patience))
-    callbacks.append(_checkpoint(last, every_n_epochs=config.checkpoint_every))
+            callbacks.append(LastingStop("val/mrr", mode="max", patience=config.patience))
+    callbacks.append(ResumePoint(last, config.checkpoint_every))
     links = LinkDataModule(
         train_links,
         sample_links(val_links, config.val_links),
@@ -181,12 +186,13 @@ def _quiet_lightning() -> Iterator[None]:
             each.setLevel(level)
 
 
-def _checkpoint(path: Path, **kwargs: object) -> ModelCheckpoint:
+def _best_checkpoint(path: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
         dirpath=path.parent,
         filename=path.stem,
         enable_version_counter=False,
         auto_insert_metric_name=False,
         save_on_train_epoch_end=True,
-        **kwargs,  # type: ignore[arg-type]
+        monitor="val/mrr",
+        mode="max",
     )

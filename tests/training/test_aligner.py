@@ -298,6 +298,30 @@ def test_selection_on_validation_takes_the_best_epoch(pair: HeteroData, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("settings", "num_epochs"),
+    [
+        ({"epochs": 3}, 3),  # no multiple of checkpoint_every
+        # Nothing is learned, so the second look is no better than the first.
+        ({"selection": "validation", "patience": 1, "val_every": 1, "lr": 0.0}, 2),
+    ],
+)
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_a_finished_run_that_is_resumed_trains_no_more(
+    pair: HeteroData, tmp_path: Path, calibrate: bool, settings: dict, num_epochs: int
+) -> None:
+    settings = {**settings, "checkpoint_every": 7}
+    before = _aligner(calibrate, **settings).fit(pair, out=tmp_path, quiet=True)
+    table = (tmp_path / "metrics.csv").read_bytes()
+    phases = pd.read_csv(tmp_path / "metrics.csv")["phase"].value_counts()
+    assert phases["select"] == num_epochs
+    after = _aligner(calibrate, **settings).fit(pair, out=tmp_path, resume=True, quiet=True)
+    assert not after.trained
+    assert (tmp_path / "metrics.csv").read_bytes() == table
+    for name, value in before.weights.items():
+        assert torch.equal(value, after.weights[name]), name
+
+
+@pytest.mark.parametrize(
     "training",
     [
         {"encoder": "momentum"},
@@ -529,7 +553,7 @@ def test_a_finished_run_without_refit_learns_from_decisions(
         assert torch.equal(value, undone._state["model"][name]), name
 
 
-@pytest.mark.parametrize("checkpoint_every", [1, 5])  # a finished training goes on, or starts over
+@pytest.mark.parametrize("checkpoint_every", [1, 5])
 def test_the_ledger_replays_after_a_pseudo_label_was_a_seed_for_a_while(
     tmp_path: Path, checkpoint_every: int
 ) -> None:
