@@ -336,7 +336,8 @@ class _Inclusion:
         common = np.bincount(place, weight_s[row], key.size) + theta * shrinkage
         r_s, r_t = key // target.num_relations, key % target.num_relations
         forth, back = common / (total_s[r_s] + shrinkage), common / (total_t[r_t] + shrinkage)
-        return cls(key, forth, back, target.num_relations)
+        # Where several entities have the same counterpart, facts of one meet several of the other.
+        return cls(key, forth.clip(max=1.0), back.clip(max=1.0), target.num_relations)
 
     def of(self, r_s: np.ndarray, r_t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns both inclusions for pairs of relations."""

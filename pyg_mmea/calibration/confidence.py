@@ -26,6 +26,11 @@ class VoteConfidence:
     or all right, make nothing certain: of :math:`N_+` right and :math:`N_-` wrong ones, a right one
     counts as :math:`(N_+ + 1) / (N_+ + 2)` right and a wrong one as :math:`1 / (N_- + 2)`.
 
+    A wrong pair of two linked entities is a case if either of them has a calibration link, a right
+    one if both have: of few links, wrong ones are cases about twice as often, so that confidence
+    errs on the side of caution. What :func:`~pyg_mmea.metrics.pseudo_label_precision` counts has
+    the same bias, the less, the more links are known.
+
     A round with too few cases leaves what an earlier one taught in force. Where nothing was
     learned, confidence is a rule and no probability: the share of the voters that rank the pair
     first, of those that do not abstain.
@@ -64,7 +69,7 @@ class VoteConfidence:
         num_right = int(right.sum())
         num_wrong = right.numel() - num_right
         if right.numel() >= max(self.min_cases, _NUM_FOLDS):
-            inputs = _inputs(candidates, votes)
+            inputs, average = _inputs(candidates, votes)
             shift, scale = inputs.mean(axis=0), inputs.std(axis=0)
             scale[scale == 0] = 1.0
             cases = (inputs[judged.numpy()] - shift) / scale
@@ -82,6 +87,7 @@ class VoteConfidence:
             self._state = {
                 "weight": torch.from_numpy(weight),
                 "bias": torch.tensor(bias - weight @ shift),
+                "average": average,
                 "held": torch.from_numpy(held).sigmoid()[alike],
                 "right": right[alike],
             }
@@ -104,8 +110,9 @@ class VoteConfidence:
         """Returns a confidence in [0, 1] for each candidate :math:`(P)`."""
         if not self._state:
             return votes.cpu().share_first()
-        inputs = torch.from_numpy(_inputs(candidates, votes))
-        return torch.sigmoid(inputs @ self._state["weight"] + self._state["bias"])
+        average = self._state.get("average")  # runs of older versions have none
+        inputs, _ = _inputs(candidates, votes, average)
+        return torch.sigmoid(torch.from_numpy(inputs) @ self._state["weight"] + self._state["bias"])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Returns what was learned as tensors."""
@@ -119,17 +126,25 @@ class VoteConfidence:
         return f"{self.__class__.__name__}(min_cases={self.min_cases})"
 
 
-def _inputs(candidates: Candidates, votes: Votes) -> np.ndarray:
+def _inputs(
+    candidates: Candidates, votes: Votes, average: Tensor | None = None
+) -> tuple[np.ndarray, Tensor]:
     """Score and logarithm of one plus the margin; of each voter the logarithm of the rank, the
-    margin and the logarithm of the probability, average where it abstains, and whether it does."""
+    margin and the logarithm of the probability, average where it abstains, and whether it does.
+    Returns the averages, too, which are those of the candidates unless they are given."""
     votes = votes.cpu()
-    # A margin between log-probabilities can be any size.
-    parts = [candidates.score.cpu().view(-1, 1), candidates.margin.cpu().log1p().view(-1, 1)]
-    for numbers in (votes.rank.log(), votes.margin, votes.probability.clamp(min=1e-9).log()):
+    numbers = torch.cat(
+        [votes.rank.log(), votes.margin, votes.probability.clamp(min=1e-9).log()], dim=1
+    )  # [P, 3V]
+    if average is None:
         average = numbers.nanmean(dim=0).nan_to_num(0.0)
-        parts.append(torch.where(numbers.isnan(), average, numbers))
-    parts.append(votes.abstains)
-    return torch.cat([part.double() for part in parts], dim=1).numpy()
+    parts = [
+        candidates.score.cpu().view(-1, 1),
+        candidates.margin.cpu().log1p().view(-1, 1),  # between log-probabilities it is of any size
+        torch.where(numbers.isnan(), average, numbers),
+        votes.abstains,
+    ]
+    return torch.cat([part.double() for part in parts], dim=1).numpy(), average
 
 
 def _regress(inputs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:

@@ -49,9 +49,9 @@ class Aligner:
             such as :class:`~pyg_mmea.nn.PCMEA` or a partial of one. (default: :obj:`PCMEA`)
         objective (Callable): Called with the sizes of the model's embeddings, returns the
             objective. (default: :obj:`PCMEAObjective`)
-        calibrator (Calibrator, optional): How pseudo-labels and confidence are found.
-            (default: :obj:`None`, which means a :class:`~pyg_mmea.calibration.Calibrator` with
-            default settings)
+        calibrator (Calibrator, optional): How pseudo-labels and confidence are found; the aligner
+            gets a copy. (default: :obj:`None`, which means a
+            :class:`~pyg_mmea.calibration.Calibrator` with default settings)
         calibrate (bool): If set to :obj:`False`, no pseudo-label joins training.
             (default: :obj:`True`)
         training (TrainingConfig, optional): The settings of the training.
@@ -69,7 +69,7 @@ class Aligner:
     ) -> None:
         self.model_factory = model
         self.objective_factory = objective
-        self.calibrator = calibrator or Calibrator()
+        self.calibrator = copy.deepcopy(calibrator) or Calibrator()  # of no other aligner
         self.calibrate = calibrate
         self.training = training or TrainingConfig()
         self.seed = seed
@@ -233,9 +233,10 @@ class Aligner:
         """Returns the alignment: known links (training and validation), and all candidates, pairs
         that are each other's best.
 
-        Confidence is learned on validation links, so it is the probability that a pair is right
-        given that at least one of its entities has a counterpart. For pairs of two entities
-        without any it is too high.
+        Confidence is learned on validation links, so it is about the probability that a pair is
+        right given that at least one of its entities has a counterpart, and rather too low, see
+        :class:`~pyg_mmea.calibration.VoteConfidence`. For pairs of two entities without any it is
+        too high.
 
         Args:
             data (HeteroData): The pair that was fitted.

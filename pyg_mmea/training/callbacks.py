@@ -10,9 +10,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, Timer
 from torch import Tensor
 
-from pyg_mmea.calibration import Calibrator, Ledger, replay
+from pyg_mmea.calibration import Calibrator, Ledger
 from pyg_mmea.training.module import AlignmentModule
-from pyg_mmea.typing import SIDES
+from pyg_mmea.training.record import record, settle
 from pyg_mmea.utils.io import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -49,25 +49,11 @@ class CalibrationCallback(Callback):
         ledger is then brought to what is in use, as an undone decision may have changed that."""
         if self.ledger is not None and self._resumed_at is not None:
             self.ledger.resume(self._resumed_at)
-        entries = self.calibrator.discard(self.train_links)
+        discarded = self.calibrator.discard(self.train_links)
         if self.ledger is not None:
-            # A training on all seeds that starts again finds most of it recorded.
-            history = replay(self.ledger.read())
-            in_use = history[max(history)] if history else set()
-            entries = [entry for entry in entries if tuple(entry["pair"]) in in_use]
-            entries += [
-                {"pair": pair, "decision": "accept", "reason": "in use again"}
-                for pair in self.calibrator.pool.pairs.t().tolist()
-                if tuple(pair) not in in_use
-            ]
-            self._record(entries, max([trainer.current_epoch, *history]), _checked(pl_module))
-
-    def _record(self, entries: list[dict[str, Any]], epoch: int, module: AlignmentModule) -> None:
-        """Adds entries to the ledger, with the URIs of their pairs, so that it can be read without
-        the data."""
-        if self.ledger is not None:
-            uris = [module.pair[side].uri for side in SIDES]
-            self.ledger.append({"epoch": epoch, **_named(entry, uris)} for entry in entries)
+            labels = self.calibrator.pool.pairs
+            before = max(trainer.current_epoch - 1, 0)
+            settle(self.ledger, labels, _checked(pl_module).pair, before, discarded)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Runs a round if one is due."""
@@ -86,7 +72,8 @@ class CalibrationCallback(Callback):
         if trainer.world_size > 1:  # sums on a GPU may differ in the last digit
             state = trainer.strategy.broadcast(self.calibrator.state_dict())
             self.calibrator.load_state_dict(state)
-        self._record(entries, trainer.current_epoch, module)
+        if self.ledger is not None:
+            record(self.ledger, entries, trainer.current_epoch, module.pair)
         logger.info(
             "calibration after epoch %d: %d pseudo-labels of %d candidates, by %s, in %.1f s",
             trainer.current_epoch,
@@ -108,12 +95,6 @@ def _checked(module: LightningModule) -> AlignmentModule:
     if not isinstance(module, AlignmentModule):
         raise TypeError(f"calibration needs an AlignmentModule (got {type(module)})")
     return module
-
-
-def _named(entry: dict[str, Any], uris: list[list[str]]) -> dict[str, Any]:
-    if "pair" not in entry:
-        return entry
-    return {**entry, "uri": [uri[i] for uri, i in zip(uris, entry["pair"], strict=True)]}
 
 
 class MetricsTable(Callback):
@@ -139,9 +120,8 @@ class MetricsTable(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps the rows of other phases."""
-        if self.path.exists():
-            table = pd.read_csv(self.path)
-            self._before = table[table["phase"] != self.phase]
+        table = _read(self.path)
+        self._before = table[table["phase"] != self.phase]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds a row."""
@@ -150,7 +130,7 @@ class MetricsTable(Callback):
         metrics = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
-            if validated or not name.startswith("val/")
+            if validated or not name.startswith(("val/", "weight/"))
         }
         if not trainer.is_global_zero:
             return
@@ -166,6 +146,21 @@ class MetricsTable(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+
+
+def forget_phase(path: Path, phase: str) -> None:
+    """Takes the rows of a phase out of :obj:`metrics.csv`, if there are any."""
+    table = _read(path)
+    kept = table[table["phase"] != phase]
+    if len(kept) < len(table):
+        with atomic_write(path) as file:
+            kept.to_csv(file, index=False)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame({"phase": []})
+    return pd.read_csv(path, float_precision="round_trip")
 
 
 class LastingStop(EarlyStopping):

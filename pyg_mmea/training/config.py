@@ -53,7 +53,8 @@ class TrainingConfig:
         refit (bool): Train on all seeds in the end, validation links included: with calibration by
             going on, without it by starting over for the selected number of epochs.
         refit_epochs (int): Epochs of going on.
-        encoder (str): Which encoder embeds in the end.
+        encoder (str): Which encoder embeds, is measured and proposes pairs, :obj:`"online"` or
+            :obj:`"momentum"`; the other one has the vote that is named after the momentum encoder.
         rank_by (str): What ranks entities wherever something is measured, selected, proposed or
             aligned. :obj:`"views"`: all views beside each other, weighed on the validation links,
             layer by layer where an encoder puts its layers side by side; the model's own joint

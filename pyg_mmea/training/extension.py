@@ -71,7 +71,7 @@ def extend(
     _check_voters(voters[0], calibrator, state["alignment"]["votes"]["voters"])
     return {
         **state,
-        **align(calibrator, voters, torch.cat([known, given], dim=1), config),
+        **align(calibrator, voters, torch.cat([known, given], dim=1)),
         "accepted": known,
         "new": {side: place < 0 for side, place in places.items()},
     }

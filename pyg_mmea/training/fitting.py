@@ -14,17 +14,19 @@ from pyg_mmea.calibration import Calibrator, Ledger, doubtful_links
 from pyg_mmea.data import HideAnchors, feature_fits, sample_links
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.training.callbacks import forget_phase
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.outcome import report_doubts, summarize
 from pyg_mmea.training.phase import PhaseResult, run_phase
+from pyg_mmea.training.record import settle
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.training.trained import Trained
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import fingerprint
 
-Voters = tuple[Embeddings, Embeddings]  # of the online encoder, of the momentum encoder
+Voters = tuple[Embeddings, Embeddings]  # see ViewEmbedder.voters
 
 
 class Fitting:
@@ -74,6 +76,7 @@ class Fitting:
         self.run_id = ledger.run
         self.visible = in_precision(HideAnchors("train")(data), config)
         self.again: PhaseResult | None = None
+        self.last_phase = "select"
 
     def run(self) -> dict[str, Any]:
         """Trains, and returns what an :class:`Aligner` keeps of it."""
@@ -94,6 +97,8 @@ class Fitting:
             del voters  # of large graphs, they take gigabytes
             self._go_on(seeds.all)
             voters = self.module.voters()
+        if self.ledger is not None:  # the first process
+            self._tidy(self.ledger)
         return self._state(voters)
 
     @property
@@ -120,12 +125,12 @@ class Fitting:
         """The training that is selected on the validation links."""
         calibrator = self.calibrator if self.calibrate else None
         self.module = self._make(self.seeds.train, self.config.epochs, calibrator)
-        self.selected = self._phase("select", self.seeds.train, self.seeds.val)
+        self.selected = self._phase(self.last_phase, self.seeds.train, self.seeds.val)
 
     def _go_on(self, links: Tensor) -> None:
         """Trains on more seeds: goes on where there was calibration, else starts over."""
         if self.calibrate:
-            self.module.go_on_with(links, self.config.refit_epochs)
+            self.module.go_on_with(links, self.config.refit_epochs, self.selected.epochs)
         else:
             weights = self.module.part_weights
             del self.module  # before there are two
@@ -133,12 +138,17 @@ class Fitting:
             self.module.part_weights = weights
         # Its checkpoints hold for these links only: decisions by hand may come before the next.
         key = fingerprint(self.selected.epochs, links.tolist(), self.seeds.rejected.tolist())
-        name = f"refit-{key}"
-        self.again = self._phase(name, links, self.seeds.val[:, :0])
-        if self.ledger is not None:  # the first process
-            for old in (self.folder / "checkpoints").glob("refit-*"):
-                if old.name != name:
-                    shutil.rmtree(old)
+        self.last_phase = f"refit-{key}"
+        self.again = self._phase(self.last_phase, links, self.seeds.val[:, :0])
+
+    def _tidy(self, ledger: Ledger) -> None:
+        """Leaves nothing of trainings on decisions that were taken back since."""
+        for old in (self.folder / "checkpoints").glob("refit-*"):
+            if old.name != self.last_phase:
+                shutil.rmtree(old)
+        if self.again is None:
+            forget_phase(self.folder / "metrics.csv", "refit")
+        settle(ledger, self.calibrator.pool.pairs, self.data)
 
     def _make(self, links: Tensor, epochs: int, calibrator: Calibrator | None) -> AlignmentModule:
         torch.manual_seed(self.seed)
@@ -163,14 +173,14 @@ class Fitting:
         return report_doubts(self.data, seeds.val[:, wrong])
 
     def _measure(self, voters: Voters) -> dict[str, Any]:
-        z_s, z_t = (out["joint"] for out in final_views(voters, self.config).values())
+        z_s, z_t = (out["joint"] for out in voters[0].values())
         links = sample_links(self.seeds.val, self.config.val_links)
         return evaluate_alignment(z_s, z_t, links, csls_k=self.config.csls_k)
 
     def _state(self, voters: Voters) -> dict[str, Any]:
         module, seeds = self.module, self.seeds
         return {
-            **align(self.calibrator, voters, seeds.all, self.config),
+            **align(self.calibrator, voters, seeds.all),
             "run": self.run_id,
             "model": _on_cpu(module.model),
             "momentum": _on_cpu(module.momentum.module),
@@ -187,9 +197,7 @@ class Fitting:
         }
 
 
-def align(
-    calibrator: Calibrator, voters: Voters, known: Tensor, config: TrainingConfig
-) -> dict[str, Any]:
+def align(calibrator: Calibrator, voters: Voters, known: Tensor) -> dict[str, Any]:
     """Returns joint embeddings and candidates, on the CPU.
 
     Args:
@@ -197,9 +205,8 @@ def align(
         voters (tuple): See :meth:`ViewEmbedder.voters`.
         known (torch.Tensor): Training and validation links, which are known to whoever asks for
             the alignment, so that they are not proposed :math:`(2, L)`.
-        config (TrainingConfig): Says which encoder embeds in the end.
     """
-    final = final_views(voters, config)
+    final, _ = voters
     device = final["source"]["joint"].device
     candidates, votes, _ = calibrator.examine(*voters, known.to(device))
     return {
@@ -223,11 +230,6 @@ def in_precision(data: HeteroData, config: TrainingConfig) -> HeteroData:
 
 def _on_cpu(model: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.cpu() for name, value in model.state_dict().items()}
-
-
-def final_views(voters: Voters, config: TrainingConfig) -> Embeddings:
-    """Returns the views whose joint embedding ranks in the end."""
-    return voters[0] if config.encoder == "online" else voters[1]
 
 
 def entity_fingerprint(data: HeteroData) -> str:

@@ -63,6 +63,7 @@ class AlignmentModule(LightningModule):
         self.train_links = train_links
         self.epochs = epochs
         self.goes_on = False
+        self._had_switched = False
         self.switch_epoch = None if config.switch_epoch == "auto" else config.switch_epoch
         self._last_mrr = 0.0
         self.part_weights: dict[str, float] = {}
@@ -76,7 +77,9 @@ class AlignmentModule(LightningModule):
         """Whether calibration and momentum contrast have begun in an epoch."""
         if self.calibrator is None:
             return False
-        return self.goes_on or (self.switch_epoch is not None and epoch >= self.switch_epoch)
+        if self.goes_on:
+            return self._had_switched
+        return self.switch_epoch is not None and epoch >= self.switch_epoch
 
     def momentum_weight(self, epoch: int) -> float:
         """How much of the momentum contrast is on in an epoch, from 0 to 1."""
@@ -86,13 +89,15 @@ class AlignmentModule(LightningModule):
             return 1.0
         return min(1.0, (epoch + 1 - self.switch_epoch) / max(self.config.switch_width, 1))
 
-    def go_on_with(self, links: Tensor, epochs: int) -> None:
+    def go_on_with(self, links: Tensor, epochs: int, before: int) -> None:
         """Prepares for some more epochs on more seeds, at the rate at which the schedule ended.
 
         Args:
             links (torch.Tensor): All seeds :math:`(2, S)`.
             epochs (int): Number of epochs.
+            before (int): Number of epochs so far.
         """
+        self._had_switched = self.has_switched(before - 1)
         self.train_links, self.epochs, self.goes_on = links, epochs, True
 
     def setup(self, stage: str) -> None:

@@ -76,13 +76,13 @@ def run_phase(
         quiet (bool): Show no progress.
 
     Raises:
-        ValueError: If the switch is automatic and there is no validation link.
+        ValueError: If the switch is automatic and there is no validation link to begin with.
     """
     waits = module.calibrator is not None and config.switch_epoch == "auto" and not module.goes_on
-    if waits and val_links.size(1) == 0:
-        raise ValueError("'switch_epoch' cannot be 'auto' where no link validates")
     checkpoints = folder / "checkpoints" / name
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
+    if waits and val_links.size(1) == 0 and not last.exists():
+        raise ValueError("'switch_epoch' cannot be 'auto' where no link validates")
     selects = config.selection == "validation" and val_links.size(1) > 0
     timer = Timer(interval="epoch")
     callbacks: list[Callback] = [timer]
@@ -125,6 +125,7 @@ def run_phase(
         # All processes validate all links, so there is nothing to bring together.
         warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
         warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
+        warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
         trainer = Trainer(
             accelerator=_accelerator(config.accelerator),
             devices=config.devices,
@@ -153,15 +154,14 @@ def run_phase(
     # Lightning moves the module back to the CPU; what follows is as heavy as training was.
     module.to(trainer.strategy.root_device)
     module.setup("validate")
-    reached = trainer.current_epoch
+    reached, selection = trainer.current_epoch, "last"
     if selects and best.exists():
         state = load_tensors(best)
         module.load_state_dict(state["state_dict"])
         module.on_load_checkpoint(state)
-        reached = state["epoch"] + 1
+        reached, selection = state["epoch"] + 1, "validation"
     module.eval()
     module.trainer = None  # they hold each other, and memory, until garbage is collected
-    selection = "validation" if selects else "last"
     return PhaseResult(reached, selection, timer.time_elapsed("train"), table.num_new > 0)
 
 

@@ -28,14 +28,16 @@ class ViewEmbedder:
     Args:
         model (AlignmentModel): The online encoder.
         momentum (AlignmentModel): The momentum encoder itself.
-        config (TrainingConfig): Which views there are, and what ranks.
+        config (TrainingConfig): Which views there are, and what ranks; where its :obj:`encoder` is
+            :obj:`"momentum"`, both encoders change places.
     """
 
     def __init__(
         self, model: AlignmentModel, momentum: AlignmentModel, config: TrainingConfig
     ) -> None:
-        self.model = model
-        self.momentum = momentum
+        self.final, self.other = (
+            (model, momentum) if config.encoder == "online" else (momentum, model)
+        )
         self.config = config
         self.propagation = LinkPropagation(
             2 * model.spec.num_relations, config.propagation_channels
@@ -48,14 +50,13 @@ class ViewEmbedder:
             pair (HeteroData): The pair, on the device of the encoders.
             beliefs (tuple): Links that the propagation starts from, and how sure each is.
         """
-        model = self.model if self.config.encoder == "online" else self.momentum
-        return _merged(self._embed(model, pair), self._untrained(pair, beliefs))
+        return _merged(self._embed(self.final, pair), self._untrained(pair, beliefs))
 
     def voters(
         self, pair: HeteroData, beliefs: Beliefs, weights: Mapping[str, float]
     ) -> tuple[Embeddings, Embeddings]:
-        """Returns what calibration asks: all views of the online encoder with the joint embedding
-        that ranks, and that of the momentum encoder.
+        """Returns what calibration asks: all views of the encoder that embeds in the end, with the
+        joint embedding that ranks, and the joint embedding of the other encoder.
 
         Args:
             pair (HeteroData): The pair, on the device of the encoders.
@@ -63,19 +64,19 @@ class ViewEmbedder:
             weights (dict): Weight of each part, see :meth:`with_joint`.
         """
         untrained = self._untrained(pair, beliefs)
-        # The momentum encoder first: only its joint embedding stays while the other one embeds.
-        of_momentum = _merged(self._embed(self.momentum, pair), untrained)
-        momentum = {
-            side: {"joint": out["joint"]}
-            for side, out in self.with_joint(of_momentum, weights).items()
+        # The other one first: only its joint embedding stays while the final one embeds.
+        views = _merged(self._embed(self.other, pair), untrained)
+        other = {
+            side: {"joint": out["joint"]} for side, out in self.with_joint(views, weights).items()
         }
-        online = _merged(self._embed(self.model, pair), untrained)
-        return self.with_joint(online, weights), momentum
+        del views
+        final = _merged(self._embed(self.final, pair), untrained)
+        return self.with_joint(final, weights), other
 
     def parts(self, views: Embeddings) -> Embeddings:
         """Takes views apart into what is weighed, see
         :func:`~pyg_mmea.calibration.split_parts`."""
-        num_parts = {**self.model.num_parts, "propagation": self.propagation.num_parts}
+        num_parts = {**self.final.num_parts, "propagation": self.propagation.num_parts}
         return {side: split_parts(out, num_parts) for side, out in views.items()}
 
     def with_joint(self, views: Embeddings, weights: Mapping[str, float]) -> Embeddings:
@@ -101,17 +102,21 @@ class ViewEmbedder:
         model.eval()
         # The joint embedding of the model is as large as all others, and weighed views replace it.
         embed = model if self.config.rank_by == "joint" else model.embed_modalities
-        out = embed(pair)
+        device = next(model.parameters()).device
+        # Where something is random, as noise for missing modalities, two looks show the same.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(0)
+            out = embed(pair)
         model.train(training)
         return out
 
     def _untrained(self, pair: HeteroData, beliefs: Beliefs) -> Embeddings:
         views: Embeddings = {side: {} for side in SIDES}
         if self.config.frozen_views:
-            names = self.model.out_channels
+            names = self.final.out_channels
             views = {side: frozen_views(pair[side], names) for side in SIDES}
         if self.config.propagate_links:
-            edges = {side: self.model.edges(pair, side) for side in SIDES}
+            edges = {side: self.final.edges(pair, side) for side in SIDES}
             num_nodes = {side: pair[side].num_nodes for side in SIDES}
             links, weight = (x.to(edges["source"][0].device) for x in beliefs)
             for side, view in self.propagation(edges, num_nodes, links, weight).items():

@@ -41,7 +41,7 @@ def alignment_table(
         confidence (torch.Tensor): Their confidence :math:`(P)`.
         margin (torch.Tensor): Their margin :math:`(P)`.
     """
-    pairs = torch.cat([known, found], dim=1)
+    pairs = torch.cat([known.cpu(), found.cpu()], dim=1)
     num_known, num_found = known.size(1), found.size(1)
     uri_s, uri_t = data["source"].uri, data["target"].uri
     table = pd.DataFrame(

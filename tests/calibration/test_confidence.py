@@ -199,6 +199,16 @@ def test_a_voter_that_always_abstains_does_no_harm():
     assert auc(out, right) > 0.7
 
 
+def test_equal_votes_give_equal_confidence_whatever_else_is_asked():
+    candidates, votes, _ = synthetic()
+    confidence = VoteConfidence()
+    confidence.fit(candidates, votes, calibration_links())
+    out = confidence(candidates, votes)
+    for index in (slice(0, 1), slice(7, 8), slice(100, 200)):  # 0 and 7 have an abstention
+        part = confidence(select(candidates, index), votes.select(index))
+        torch.testing.assert_close(part, out[index])
+
+
 def test_no_candidates():
     candidates, votes, _ = synthetic()
     none, no_votes = select(candidates, slice(0)), votes.select(slice(0))

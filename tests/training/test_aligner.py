@@ -85,6 +85,7 @@ def test_metrics_have_a_row_an_epoch(run: tuple[Aligner, Path]) -> None:
     assert table["epoch"].tolist() == list(range(QUICK["epochs"]))
     assert table["val/mrr"].notna().tolist() == [epoch % 2 == 1 for epoch in table["epoch"]]
     assert table["loss/momentum"].notna().tolist() == [epoch >= 3 for epoch in table["epoch"]]
+    assert (table["weight/image"].notna() == table["val/mrr"].notna()).all()
 
 
 def test_replaying_the_ledger_gives_the_pseudo_labels(
@@ -225,8 +226,11 @@ def test_a_killed_run_resumes_to_the_same_result(
         assert torch.equal(value, resumed._state["model"][name]), name
     if calibrate:
         assert _decisions(tmp_path / "whole") == _decisions(out)
-    epochs = pd.read_csv(out / "metrics.csv").groupby("phase")["epoch"].apply(list)
-    assert epochs["select"] == list(range(QUICK["epochs"]))
+    tables = [
+        pd.read_csv(folder / "metrics.csv").drop(columns="seconds")
+        for folder in (out, tmp_path / "whole")
+    ]
+    pd.testing.assert_frame_equal(*tables, check_like=True)
 
 
 def _decisions(folder: Path) -> list[dict]:
@@ -295,6 +299,36 @@ def test_selection_on_validation_takes_the_best_epoch(pair: HeteroData, tmp_path
     chosen = table.loc[table["epoch"] == aligner.result["epochs"] - 1, "val/mrr"].item()
     assert chosen == pytest.approx(best)
     assert aligner.result["selection"] == "validation"
+    blind = _aligner(selection="validation", val_every=3, epochs=2).fit(pair, quiet=True)
+    assert blind.result["selection"] == "last"  # there was no look
+
+
+def test_the_ledger_ends_with_the_labels_of_the_selected_epoch(
+    pair: HeteroData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, *[0.1] * 20])  # the first look, before the switch, is the best
+    monkeypatch.setattr("pyg_mmea.training.module.mean_reciprocal_rank", lambda ranks: next(scores))
+    aligner = _aligner(selection="validation", val_every=2)
+    aligner.fit(pair, out=tmp_path, quiet=True)
+    assert aligner.result["epochs"] == 2
+    assert aligner.result["num_pseudo_labels"] == 0
+    entries = Ledger(tmp_path / LEDGER_NAME).read()
+    assert any(entry["decision"] == "accept" for entry in entries)
+    history = replay(entries)
+    assert history[max(history)] == set()
+
+
+def test_aligners_do_not_share_what_calibration_learns(pair: HeteroData) -> None:
+    calibrator = Calibrator(pool=PseudoLabelPool(min_votes=1, patience=1))
+    settings = TrainingConfig(**QUICK)
+    first, second = (
+        Aligner(calibrator=calibrator, training=settings, seed=seed) for seed in range(2)
+    )
+    first.fit(pair, quiet=True)
+    before = first.predict(pair, target_precision=0.5)
+    second.fit(FakeMMKG(noise=0.5)[0], quiet=True)
+    assert calibrator.pool.num_used == 0
+    pd.testing.assert_frame_equal(first.predict(pair, target_precision=0.5), before)
 
 
 @pytest.mark.parametrize(
@@ -551,6 +585,11 @@ def test_a_finished_run_without_refit_learns_from_decisions(
     undone = _aligner(calibrate, **settings).fit(pair, tmp_path, resume=True, quiet=True)
     for name, value in before._state["model"].items():
         assert torch.equal(value, undone._state["model"][name]), name
+    assert not list((tmp_path / "checkpoints").glob("refit-*"))
+    assert set(pd.read_csv(tmp_path / "metrics.csv")["phase"]) == {"select"}
+    history = replay(Ledger(tmp_path / LEDGER_NAME).read())
+    labels = set(map(tuple, undone.calibrator.pool.pairs.t().tolist()))
+    assert labels == (history[max(history)] if history else set())
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 5])

@@ -12,8 +12,9 @@ from pyg_mmea.calibration import Calibrator, even_weights
 from pyg_mmea.data import PartitionedPair, partition_pair
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import PCMEAObjective
-from pyg_mmea.nn import PCMEA
+from pyg_mmea.nn import EVA, PCMEA
 from pyg_mmea.training import AlignmentModule, TrainingConfig
+from pyg_mmea.training.views import ViewEmbedder
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 
@@ -52,7 +53,7 @@ def test_the_momentum_contrast_can_rise_over_some_epochs(pair: HeteroData) -> No
     assert module.momentum_weight(0) == 1
     step(module, [links_of(pair).t()])
     assert torch.allclose(quarter, terms["loss/momentum"] / 4)
-    module.go_on_with(links_of(pair), 1)
+    module.go_on_with(links_of(pair), 1, before=4)
     module.config.switch_width = 4
     assert module.momentum_weight(0) == 1
 
@@ -130,6 +131,41 @@ def test_voters_are_those_of_the_whole_model(pair: HeteroData) -> None:
     copied = copy.deepcopy(module)
     copied.model.load_state_dict(module.momentum.module.state_dict())
     assert torch.equal(copied.voters()[0]["source"]["joint"], momentum["source"]["joint"])
+
+
+def test_either_encoder_may_be_the_one_that_proposes(pair: HeteroData) -> None:
+    online, other = make(pair), make(pair, encoder="momentum")
+    for module in (online, other):
+        with torch.no_grad():
+            module.model.entity["source"].add_(0.1)
+    views, joint = online.voters()
+    views_too, joint_too = other.voters()
+    assert set(views["source"]) == set(views_too["source"])
+    for one, two in ((views, joint_too), (joint, views_too)):
+        assert torch.equal(one["source"]["joint"], two["source"]["joint"])
+    assert not torch.equal(views["source"]["joint"], joint["source"]["joint"])
+
+
+def test_noise_for_missing_modalities_is_the_same_at_every_look(pair: HeteroData) -> None:
+    torch.manual_seed(0)
+    model = EVA.from_data(pair, channels=8, modality_channels=8, missing="noise").double()
+    embedder = ViewEmbedder(model, model, TrainingConfig(rank_by="joint"))
+    nothing = torch.empty(2, 0, dtype=torch.long), torch.empty(0)
+    state = torch.get_rng_state()
+    one = embedder.voters(pair, nothing, {})[0]
+    assert torch.equal(torch.get_rng_state(), state)  # and training draws what it would have
+    torch.rand(1)
+    two = embedder.voters(pair, nothing, {})[0]
+    assert torch.equal(one["source"]["joint"], two["source"]["joint"])
+
+
+def test_what_never_switched_goes_on_without_the_switch(pair: HeteroData) -> None:
+    for epochs, switched in ((3, False), (4, True)):
+        module = make(pair)
+        module.switch_epoch = 3
+        module.go_on_with(links_of(pair), 1, epochs)
+        assert module.has_switched(0) is switched
+        assert module.momentum_weight(0) == switched
 
 
 def test_the_joint_embedding_weighs_the_parts_of_views(pair: HeteroData) -> None:

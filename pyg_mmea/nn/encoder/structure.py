@@ -104,6 +104,8 @@ class RelationReflectionEncoder(torch.nn.Module):
         \mathbf{h}^{\prime}_i = \mathbf{g}_i \odot \mathbf{h}_i +
         (1 - \mathbf{g}_i) \odot \mathbf{h}^p_i
 
+    An entity that nothing is known of, neither its input nor any edge, stays zero.
+
     Args:
         channels (int): Size :math:`D` of the input.
         num_relations (int): Number of relations, inverse ones included.
@@ -170,7 +172,9 @@ class RelationReflectionEncoder(torch.nn.Module):
         score = unit_rows(out) @ unit_rows(self.proxy).t()  # [N, P]
         apart = out - score.softmax(dim=-1) @ self.proxy
         gate = torch.sigmoid(self.gate(apart))
-        return apart + gate * (out - apart)
+        # Proxies alone would make all entities alike that nothing is known of.
+        known = out.detach().any(dim=1, keepdim=True)
+        return (apart + gate * (out - apart)).masked_fill(~known, 0.0)
 
     def __repr__(self) -> str:
         return (

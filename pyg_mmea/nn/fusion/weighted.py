@@ -25,8 +25,8 @@ class WeightedConcat(torch.nn.Module):
         missing (str, optional): What stands for a modality that an entity lacks.
             :obj:`"zero"`: a zero block. :obj:`"renormalize"`: a zero block, and the weights of the
             modalities that the entity has are scaled to sum up to one. :obj:`"noise"`: a random
-            direction, drawn anew at each call, as in published code and only to reproduce it.
-            (default: :obj:`"zero"`)
+            direction, drawn anew at each call, to be compared with; published code draws features
+            of these entities once, around the mean of the others. (default: :obj:`"zero"`)
 
     Shapes:
         - **input:** for each modality an embedding :math:`(N, D_m)` and optionally a mask

@@ -34,7 +34,7 @@ class EVA(ConcatModel):
         modalities (list[str], optional): The modalities to use, of those that the data have.
             (default: :obj:`None`, which means all)
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.0`)
-        missing (str): See :class:`~pyg_mmea.nn.fusion.WeightedConcat`; the code's noise is
+        missing (str): See :class:`~pyg_mmea.nn.fusion.WeightedConcat`; closest to the code is
             :obj:`"noise"`. (default: :obj:`"zero"`)
     """
 

@@ -113,7 +113,8 @@ def test_relation_reflection_encoder_by_formula():
         beta = torch.stack([F.cosine_similarity(row, q, dim=0) for q in encoder.proxy]).softmax(0)
         apart = row - beta @ encoder.proxy
         gate = torch.sigmoid(encoder.gate.weight @ apart + encoder.gate.bias)
-        rows.append(gate * row + (1 - gate) * apart)
+        known = bool(row.any())  # not that of the node that nobody sends to
+        rows.append(gate * row + (1 - gate) * apart if known else row)
     assert torch.allclose(encoder(x, edge_index, edge_type), torch.stack(rows))
 
 
@@ -123,6 +124,18 @@ def test_smoothing_removes_what_only_an_entity_itself_has():
     out = encoder(x, *edges)
     x[5] += 1  # nobody's neighbour
     assert torch.equal(encoder(x, *edges), out)
+
+
+@pytest.mark.parametrize("smooth_input", [True, False])
+def test_an_entity_that_nothing_is_known_of_stays_zero(smooth_input):
+    encoder = RelationReflectionEncoder(CHANNELS, NUM_RELATIONS, smooth_input=smooth_input)
+    x = torch.cat([features(), torch.zeros(1, CHANNELS)]).requires_grad_()
+    out = encoder(x, *graph())
+    heard = torch.isin(torch.arange(NUM_NODES + 1), graph()[0][1])
+    known = heard if smooth_input else heard | (torch.arange(NUM_NODES + 1) < NUM_NODES)
+    assert torch.equal(out.ne(0).any(dim=1), known)
+    out.sum().backward()
+    assert torch.isfinite(x.grad).all()
 
 
 @pytest.mark.parametrize("num_relations", [1, 3, 100])
