@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from pyg_mmea.utils.pairs import known_answers
+
 Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -61,10 +63,15 @@ def same_entities(num: int, *ids: Tensor | None, device: torch.device) -> Tensor
     return same
 
 
-def own_ends(
-    side: str, index: Tensor | None, negatives: Tensor, negative_index: Tensor | None
+def true_ends(
+    side: str,
+    index: Tensor | None,
+    other_index: Tensor | None,
+    negatives: Tensor,
+    negative_index: Tensor | None,
 ) -> Tensor:
-    """Returns all (link, negative) ``[2, K]`` of the same entity, found without a [B, M] matrix."""
+    """Returns all (link, negative) ``[2, K]`` where the negative is the link's own end, or the end
+    of another link of the same entity, found without a [B, M] matrix."""
     if negative_index is not None and negative_index.size() != negatives.size()[:1]:
         raise ValueError(
             f"'negative_index_{side}' needs to have shape [{negatives.size(0)}] "
@@ -74,12 +81,15 @@ def own_ends(
         raise ValueError(f"'index_{side}' and 'negative_index_{side}' need to be given together")
     if index is None or negative_index is None:
         return torch.empty(2, 0, dtype=torch.long, device=negatives.device)
+    link, end = torch.arange(index.numel(), device=index.device), index.contiguous()
+    if other_index is not None and other_index.unique().numel() < other_index.numel():
+        link, end = known_answers(other_index, index)  # links are not one-to-one
     ids, order = negative_index.sort()
-    first = torch.searchsorted(ids, index.contiguous())  # [B]
-    count = torch.searchsorted(ids, index.contiguous(), right=True) - first
-    link = torch.arange(index.numel(), device=index.device).repeat_interleave(count)  # [K]
-    nth = torch.arange(link.numel(), device=index.device) - (count.cumsum(0) - count)[link]
-    return torch.stack([link, order[first[link] + nth]])
+    first = torch.searchsorted(ids, end)
+    count = torch.searchsorted(ids, end, right=True) - first
+    place = torch.arange(end.numel(), device=index.device).repeat_interleave(count)  # [K]
+    nth = torch.arange(place.numel(), device=index.device) - (count.cumsum(0) - count)[place]
+    return torch.stack([link[place], order[first[place] + nth]])
 
 
 def rows_of(sides: Sequence[Tensor], links: Tensor) -> list[Tensor]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pyg_mmea.loss._pairs import check_pairs, check_positive, own_ends, pair_share
+from pyg_mmea.loss._pairs import check_pairs, check_positive, pair_share, true_ends
 from pyg_mmea.utils.similarity import unit_rows
 
 _CHUNK_SIZE = 1024  # rows whose scores exist at the same time
@@ -65,7 +65,8 @@ class SampledSoftmaxLoss(torch.nn.Module):
             negatives_s (torch.Tensor): Source embeddings that replace the source of each link.
             negatives_t (torch.Tensor): Target embeddings that replace the target of each link.
             index_s (torch.Tensor, optional): Source entity ids of the links; together with
-                :obj:`negative_index_s` they take a link's own source out of its negatives.
+                :obj:`negative_index_s` they take a link's own source out of its negatives, and
+                with :obj:`index_t` the sources of other links to the same target.
                 (default: :obj:`None`)
             index_t (torch.Tensor, optional): Likewise for the target. (default: :obj:`None`)
             negative_index_s (torch.Tensor, optional): Entity ids of :obj:`negatives_s`.
@@ -78,8 +79,8 @@ class SampledSoftmaxLoss(torch.nn.Module):
             ValueError: If the shapes do not match, or only one of a side's two indices is given.
         """
         check_pairs(x_s, x_t, weight=weight, index_s=index_s, index_t=index_t)
-        own_s = own_ends("s", index_s, negatives_s, negative_index_s)  # [2, K]: link, negative
-        own_t = own_ends("t", index_t, negatives_t, negative_index_t)
+        own_s = true_ends("s", index_s, index_t, negatives_s, negative_index_s)  # [2, K]
+        own_t = true_ends("t", index_t, index_s, negatives_t, negative_index_t)
         x_s, x_t = unit_rows(x_s), unit_rows(x_t)
         share = pair_share(x_s, weight) / 2  # [B]
         negatives_s, negatives_t = unit_rows(negatives_s), unit_rows(negatives_t)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_mmea.utils.pairs import known_answers
 from pyg_mmea.utils.similarity import CSLSTerms, unit_pair
 from pyg_mmea.utils.topk import Tile, tile_width, tiles
 
@@ -231,19 +232,6 @@ def _axis(
     others[extra] = True
     others[unique] = False
     return torch.cat([unique, others.nonzero().view(-1)]), place
-
-
-def known_answers(query: Tensor, answer: Tensor) -> Tensor:
-    """Pairs each link with all places that are true answers to its query, its own included;
-    ``[2, P]``, sorted by link."""
-    pairs = torch.stack([query, answer]).unique(dim=1)  # sorted by query
-    start = torch.searchsorted(pairs[0].contiguous(), query.contiguous())
-    stop = torch.searchsorted(pairs[0].contiguous(), query.contiguous(), right=True)
-    count = stop - start
-    link = torch.arange(query.numel(), device=query.device).repeat_interleave(count)
-    within = torch.arange(link.numel(), device=query.device)
-    within = within - (count.cumsum(0) - count)[link]
-    return torch.stack([link, pairs[1, start[link] + within]])
 
 
 def _span(ascending: Tensor, start: int, stop: int) -> tuple[int, int]:

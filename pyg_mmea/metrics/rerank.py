@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from pyg_mmea.metrics.ranks import known_answers
 from pyg_mmea.utils.matching import SparseScores
+from pyg_mmea.utils.pairs import known_answers
 
 
 def answer_ranks(ranks: Tensor, links: Tensor, answers: Tensor) -> Tensor:

@@ -192,7 +192,8 @@ class Aligner:
             data (HeteroData): The pair that was fitted.
             split (str): Which links. (default: :obj:`"test"`)
             candidates (str): :obj:`"test"` ranks the counterparts of these links, :obj:`"all"`
-                every entity of the other graph. (default: :obj:`"test"`)
+                every entity of the other graph, further counterparts by links of other splits
+                among them. (default: :obj:`"test"`)
             csls_k (int): Neighbourhood of CSLS. (default: :obj:`10`)
             matching (str): See :func:`~pyg_mmea.metrics.evaluate_alignment`.
                 (default: :obj:`"none"`)

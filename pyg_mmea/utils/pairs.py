@@ -32,6 +32,26 @@ def judge(pairs: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
     return touched, contains(links, pairs)
 
 
+def known_answers(query: Tensor, answer: Tensor) -> Tensor:
+    """Pairs each link with all entities that are true answers to its query, its own included.
+
+    Args:
+        query (torch.Tensor): One end of each link :math:`(L)`.
+        answer (torch.Tensor): The other end :math:`(L)`.
+
+    Returns:
+        torch.Tensor: Links and answers :math:`(2, P)`, sorted by link.
+    """
+    pairs = torch.stack([query, answer]).unique(dim=1)  # sorted by query
+    start = torch.searchsorted(pairs[0].contiguous(), query.contiguous())
+    stop = torch.searchsorted(pairs[0].contiguous(), query.contiguous(), right=True)
+    count = stop - start
+    link = torch.arange(query.numel(), device=query.device).repeat_interleave(count)
+    within = torch.arange(link.numel(), device=query.device)
+    within = within - (count.cumsum(0) - count)[link]
+    return torch.stack([link, pairs[1, start[link] + within]])
+
+
 def free_entities(num_entities: int, taken: Tensor) -> Tensor:
     """Returns the ids below :obj:`num_entities` that are not among the taken ones, ascending."""
     free = torch.ones(num_entities, dtype=torch.bool, device=taken.device)

@@ -60,15 +60,15 @@ def test_hard_negative_equals_plain_loop(monkeypatch, chunk_size, weighted):
         assert torch.allclose(grad, other)
 
 
-def test_hard_negative_leaves_out_the_own_ends(monkeypatch):
+def test_hard_negative_leaves_out_the_true_ends(monkeypatch):
     monkeypatch.setattr(hard_negative, "_CHUNK_SIZE", 2)
     inputs = random_inputs()
     index_s, index_t = torch.tensor([4, 8, 15, 16, 4]), torch.tensor([0, 1, 2, 3, 2])
     negative_s = torch.tensor([4, 99, 16, 4, 3, 50, 1])  # entity 4 was drawn twice
     negative_t = torch.tensor([7, 2, 9, 9, 9, 0, 9, 10])
     own = (
-        [(0, 0), (0, 3), (3, 2), (4, 0), (4, 3)],
-        [(0, 5), (2, 1), (4, 1)],
+        [(0, 0), (0, 3), (2, 0), (2, 3), (3, 2), (4, 0), (4, 3)],  # target 2 has two sources
+        [(0, 1), (0, 5), (2, 1), (4, 1), (4, 5)],  # and source 4 two targets
     )
     loss = HardNegativeLoss(scale=3.0)
     out = loss(*inputs, index_s, index_t, negative_s, negative_t)

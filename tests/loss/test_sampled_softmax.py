@@ -18,11 +18,14 @@ def plain(x_s, x_t, negatives_s, negatives_t, ids=None, weight=None, temperature
     weight = x_s.new_ones(num) if weight is None else weight
     ids_s, ids_t, negative_ids_s, negative_ids_t = ids or (None, None, None, None)
     total = x_s.new_zeros(())
-    for own, other, negatives, own_ids, negative_ids in (
-        (x_s, x_t, negatives_t, ids_t, negative_ids_t),
-        (x_t, x_s, negatives_s, ids_s, negative_ids_s),
+    for own, other, negatives, from_ids, to_ids, negative_ids in (
+        (x_s, x_t, negatives_t, ids_s, ids_t, negative_ids_t),
+        (x_t, x_s, negatives_s, ids_t, ids_s, negative_ids_s),
     ):
         for i in range(num):
+            true = []
+            if ids is not None:
+                true = [int(to_ids[k]) for k in range(num) if from_ids[k] == from_ids[i]]
 
             def score(v, u=own[i]):
                 return (torch.cosine_similarity(u, v, dim=0) / temperature).exp()
@@ -31,7 +34,7 @@ def plain(x_s, x_t, negatives_s, negatives_t, ids=None, weight=None, temperature
             rest = [
                 score(v)
                 for n, v in enumerate(negatives)
-                if own_ids is None or negative_ids[n] != own_ids[i]
+                if ids is None or int(negative_ids[n]) not in true
             ]
             total = total - weight[i] * torch.log(gold / (gold + sum(rest))) / 2
     return total / weight.sum()
