@@ -56,7 +56,7 @@ def check_structure_encoder(
     """Checks an encoder that is called as ``encoder(x, edge_index, edge_type)`` or
     ``encoder(x, edge_index)``, on a random graph with twice as many edges as nodes:
 
-    * one row a node, all of them finite;
+    * one row a node, all of them finite, with as many columns as :obj:`out_channels` says;
     * isolated nodes and graphs without an edge do no harm;
     * renumbering the nodes renumbers the rows (in evaluation mode);
     * every parameter gets a gradient, and so does the input;
@@ -78,6 +78,11 @@ def check_structure_encoder(
     with torch.no_grad():
         out = wrapped(x, edge_index, edge_type)
         _check_rows("encoder(x, edge_index, edge_type)", out, num_nodes)
+        _check(
+            out.size(1) == wrapped.out_channels,
+            f"'out_channels' needs to be the size of the output, {out.size(1)} "
+            f"(got {wrapped.out_channels})",
+        )
         alone = wrapped(x, edge_index[:, :0], edge_type[:0])
         _check_rows("the output for a graph without edges", alone, num_nodes)
         order = torch.randperm(num_nodes, generator=generator)

@@ -75,6 +75,13 @@ class DividesByDegree(Base):
         return self.mean(self.lin(x), edge_index) / degree
 
 
+class Boasts(Base):
+    out_channels = 9
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.lin(x)
+
+
 class Pooled(Base):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.lin(x).mean(dim=0, keepdim=True)
@@ -88,6 +95,7 @@ class Pooled(Base):
         (OrderMatters, "renumbering the nodes"),
         (Unused, r"'encoder.lin.weight' needs to get a gradient"),
         (DividesByDegree, "needs to be finite"),
+        (Boasts, r"'out_channels' needs to be the size of the output, 8 \(got 9\)"),
         (Pooled, r"needs to have shape \[1500, D\] \(got \[1, 8\]\)"),
     ],
 )

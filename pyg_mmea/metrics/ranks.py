@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_mmea.utils.pairs import known_answers
+from pyg_mmea.utils.pairs import check_links, known_answers
 from pyg_mmea.utils.similarity import CSLSTerms, unit_pair
 from pyg_mmea.utils.topk import Tile, tile_width, tiles
 
@@ -193,8 +193,7 @@ def candidate_axes(
         ValueError: If ``links`` is empty, malformed or out of range, or ``candidates`` is
             none of the choices.
     """
-    if links.dim() != 2 or links.size(0) != 2 or links.is_floating_point():
-        raise ValueError(f"'links' needs to be integers of shape [2, L] (got {list(links.shape)})")
+    check_links("links", links, (num_s, num_t))
     if links.size(1) == 0:
         raise ValueError("'links' needs at least one link to evaluate (got none)")
     extra: tuple[Tensor | slice, Tensor | slice]
@@ -208,23 +207,18 @@ def candidate_axes(
         raise ValueError(
             f"'candidates' needs to be 'test', 'all' or two tensors of ids (got {candidates!r})"
         )
-    source, row = _axis("source", links[0], num_s, extra[0])
+    for name, ids, num in zip(("source", "target"), extra, (num_s, num_t), strict=True):
+        if isinstance(ids, Tensor) and ids.numel() > 0 and not 0 <= ids.min() <= ids.max() < num:
+            low, high = int(ids.min()), int(ids.max())
+            raise ValueError(f"{name} ids need to be in [0, {num}) (got {low} to {high})")
+    source, row = _axis(links[0], num_s, extra[0])
     order = row.argsort(stable=True)
-    target, column = _axis("target", links[1, order], num_t, extra[1])
+    target, column = _axis(links[1, order], num_t, extra[1])
     return CandidateAxes(source, target, row[order], column, order)
 
 
-def _axis(
-    side: str, linked: Tensor, num_entities: int, extra: Tensor | slice
-) -> tuple[Tensor, Tensor]:
+def _axis(linked: Tensor, num_entities: int, extra: Tensor | slice) -> tuple[Tensor, Tensor]:
     """Returns the candidates, linked ones in front, and the place of each link among them."""
-    for ids in (linked, extra):
-        if isinstance(ids, Tensor) and ids.numel() > 0:
-            low, high = int(ids.min()), int(ids.max())
-            if low < 0 or high >= num_entities:
-                raise ValueError(
-                    f"{side} ids need to be in [0, {num_entities}) (got {low} to {high})"
-                )
     unique, place = linked.unique(return_inverse=True)
     if unique.numel() == linked.numel():  # keep the order of the links: no gathering later
         unique, place = linked, torch.arange(linked.numel(), device=linked.device)

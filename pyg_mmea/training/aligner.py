@@ -21,9 +21,10 @@ from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.extension import extend
-from pyg_mmea.training.fitting import Fitting, entity_fingerprint
+from pyg_mmea.training.fitting import Fitting
 from pyg_mmea.training.outcome import predicted_table
 from pyg_mmea.training.resources import is_first_process
+from pyg_mmea.training.trained import entity_fingerprint
 from pyg_mmea.typing import ANCHOR_EDGE
 from pyg_mmea.utils.io import RESULT, atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
@@ -56,6 +57,9 @@ class Aligner:
             (default: :obj:`True`)
         training (TrainingConfig, optional): The settings of the training.
         seed (int): Seed of initialisation, batches, dropout and negatives. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If :obj:`model` or :obj:`objective` is none of these, such as a model itself.
     """
 
     def __init__(
@@ -67,6 +71,12 @@ class Aligner:
         training: TrainingConfig | None = None,
         seed: int = 0,
     ) -> None:
+        for name, value in (("model", model), ("objective", objective)):
+            if isinstance(value, torch.nn.Module) or not callable(value):
+                raise ValueError(
+                    f"'{name}' needs to be a class, or a function, that makes one of the sizes of "
+                    f"the data (got {value!r:.80})"
+                )
         self.model_factory = model
         self.objective_factory = objective
         self.calibrator = copy.deepcopy(calibrator) or Calibrator()  # of no other aligner
@@ -131,8 +141,8 @@ class Aligner:
             quiet (bool): Show no progress. (default: :obj:`False`)
 
         Raises:
-            ValueError: If the pair is broken or has no link to train on, or if there is no folder
-                for several processes.
+            ValueError: If the pair is broken or has no link to train on, if there is no folder
+                for several processes, or if the run that is resumed is of other entities.
             FileExistsError: If :obj:`out` holds a run and :obj:`resume` is off.
         """
         validate(data)
@@ -144,7 +154,8 @@ class Aligner:
             return self
         folder = Path(out)
         first = is_first_process()  # the other processes find what that one has made
-        if first and not resume and (folder / "checkpoints").exists():
+        made = [folder / name for name in ("checkpoints", ALIGNER, RESULT)]
+        if first and not resume and any(path.exists() for path in made):
             raise FileExistsError(f"{folder} holds a run; resume it or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         self._fit(data, folder, quiet or not first)
@@ -255,7 +266,8 @@ class Aligner:
             entity for the other (from 1, halves under ties; none where it abstains, or of known
             links), and ``run``, the id of the run as in :obj:`result.json`; best first. The number
             of source entities left out (with :obj:`only_new`, of new ones) is in
-            ``.attrs["abstained"]``.
+            ``.attrs["abstained"]``, what selected the pairs in ``.attrs["selection"]``, see
+            :class:`~pyg_mmea.calibration.Threshold`.
 
         Raises:
             ValueError: If :obj:`target_precision` is not in (0, 1], or if :obj:`only_new` is asked

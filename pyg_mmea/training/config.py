@@ -125,10 +125,11 @@ class TrainingConfig:
             "devices",
             "val_links",
             "test_links",
+            "propagation_channels",
         ):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"'{name}' needs to be at least 1 (got {value})")
+            if value is not None and (value < 1 or value != int(value)):
+                raise ValueError(f"'{name}' needs to be at least 1, and whole (got {value})")
         if isinstance(self.batch_entities, str):
             allowed = self.batch_entities in ("auto", "all")
         else:
@@ -154,9 +155,21 @@ class TrainingConfig:
             raise ValueError(
                 f"'switch_epoch' needs to be at least 0 or 'auto' (got '{self.switch_epoch}')"
             )
-        for name in ("patience", "switch_epoch", "switch_gain", "switch_width", "csls_k"):
-            if getattr(self, name) != "auto" and getattr(self, name) < 0:
-                raise ValueError(f"'{name}' needs to be at least 0 (got {getattr(self, name)})")
+        for name in (
+            "lr",
+            "lr_end",
+            "weight_decay",
+            "num_negatives",
+            "patience",
+            "switch_epoch",
+            "switch_gain",
+            "switch_width",
+            "switch_lr_factor",
+            "csls_k",
+        ):
+            value = getattr(self, name)
+            if value != "auto" and not 0 <= value < math.inf:  # NaN is not, either
+                raise ValueError(f"'{name}' needs to be at least 0 (got {value})")
 
     def num_mini_batches(self, num_entities: int) -> int:
         """Returns how many mini-batches make up a pair; one if the steps see it in full.

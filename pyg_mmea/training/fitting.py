@@ -1,5 +1,6 @@
 """From a pair of graphs to trained encoders, confidence and candidates."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,8 +24,9 @@ from pyg_mmea.training.record import settle
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.training.trained import Trained
-from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import fingerprint
+
+logger = logging.getLogger(__name__)
 
 Voters = tuple[Embeddings, Embeddings]  # see ViewEmbedder.voters
 
@@ -73,10 +75,27 @@ class Fitting:
             ledger.resume(0)
         self.seeds = Seeds.read(data, ledger)
         self.ledger = ledger if first else None
+        self._warn_of_few_rounds()
         self.run_id = ledger.run
         self.visible = in_precision(HideAnchors("train")(data), config)
         self.again: PhaseResult | None = None
         self.last_phase = "select"
+
+    def _warn_of_few_rounds(self) -> None:
+        config, needed = self.config, getattr(self.calibrator.pool, "patience", 1)
+        if not self.calibrate or config.switch_epoch == "auto":
+            return
+        num_rounds = len(range(max(config.switch_epoch, 1), config.epochs + 1, config.round_every))
+        if num_rounds < needed:
+            logger.warning(
+                "no pseudo-label will be used: it takes %d rounds of calibration to accept one, "
+                "and %d epochs leave time for %d ('switch_epoch' is %d, 'round_every' %d)",
+                needed,
+                config.epochs,
+                num_rounds,
+                config.switch_epoch,
+                config.round_every,
+            )
 
     def run(self) -> dict[str, Any]:
         """Trains, and returns what an :class:`Aligner` keeps of it."""
@@ -191,7 +210,7 @@ class Fitting:
             "rejected": seeds.rejected,
             "part_weights": module.part_weights,
             "confidence": self.calibrator.confidence.state_dict(),
-            "entities": entity_fingerprint(self.data),
+            "entities": module.entities,
             "refitted": self.refitted,
             "accepted": seeds.accepted,
         }
@@ -230,8 +249,3 @@ def in_precision(data: HeteroData, config: TrainingConfig) -> HeteroData:
 
 def _on_cpu(model: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.cpu() for name, value in model.state_dict().items()}
-
-
-def entity_fingerprint(data: HeteroData) -> str:
-    """Identifies the entities of a pair and their order."""
-    return fingerprint(*(data[side].uri for side in SIDES))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from pyg_mmea.nn import AlignmentModel, MomentumEncoder
 from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import epoch_seed
+from pyg_mmea.training.trained import entity_fingerprint
 from pyg_mmea.training.views import ViewEmbedder
 from pyg_mmea.typing import SIDES
 
@@ -72,6 +74,11 @@ class AlignmentModule(LightningModule):
     def num_mini_batches(self) -> int:
         """Mini-batches that make up the pair."""
         return self.config.num_mini_batches(max(self.pair[side].num_nodes for side in SIDES))
+
+    @cached_property
+    def entities(self) -> str:
+        """Identifies the entities of the pair, which the vectors of the model are of."""
+        return entity_fingerprint(self.given)
 
     def has_switched(self, epoch: int) -> bool:
         """Whether calibration and momentum contrast have begun in an epoch."""
@@ -253,6 +260,7 @@ class AlignmentModule(LightningModule):
         """Adds the weights of the views, the switch and what calibration has learned."""
         checkpoint["part_weights"] = self.part_weights
         checkpoint["switch"] = self.switch_epoch, self._last_mrr
+        checkpoint["entities"] = self.entities
         if self.calibrator is not None:
             checkpoint["calibrator"] = self.calibrator.state_dict()
 
@@ -260,6 +268,10 @@ class AlignmentModule(LightningModule):
         """Restores the weights of the views, the switch and what calibration has learned."""
         if "part_weights" not in checkpoint:
             raise ValueError("a run of an older version cannot be resumed; train it anew")
+        if checkpoint.get("entities", self.entities) != self.entities:
+            raise ValueError(
+                "'data' needs to be the pair that the run was started with (its entities differ)"
+            )
         self.part_weights = checkpoint["part_weights"]
         self.switch_epoch, self._last_mrr = checkpoint["switch"]
         if self.calibrator is not None:

@@ -116,7 +116,14 @@ def predicted_table(
     order = confidence.argsort(descending=True, stable=True)
     if target_precision is not None:
         threshold = calibrator.threshold(confidence, target_precision)
-        if threshold.rule != "conformal selection":
+        if calibrator.confidence.rule == "agreement":
+            logger.warning(
+                "too few validation links to learn confidence from: it is the share of voters, and "
+                "pairs are selected by %s, which promises no precision of %s",
+                threshold.rule,
+                target_precision,
+            )
+        elif threshold.rule != "conformal selection":
             logger.warning(
                 "the validation links allow no promise of precision %s: pairs are selected by "
                 "%s, an estimate",
@@ -133,6 +140,7 @@ def predicted_table(
         known = known[:, new_s[known[0]] | new_t[known[1]]]
     found = part["pairs"][:, order]
     table = alignment_table(data, known, found, confidence[order], part["margin"][order])
+    table.attrs["selection"] = None if target_precision is None else threshold.rule
     if part.get("votes"):  # runs of older versions have none
         none = [float("nan")] * known.size(1)
         votes = Votes(**part["votes"]).select(order)

@@ -1,15 +1,16 @@
 """The links that a training may see."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger, decided_by_hand
+from pyg_mmea.calibration.ledger import is_by_hand
 from pyg_mmea.data import HideAnchors
-from pyg_mmea.typing import ANCHOR_EDGE
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.pairs import contains
 
 
@@ -35,13 +36,15 @@ class Seeds:
         """Reads links off a pair, test links aside, and decisions off the ledger of its run.
 
         Raises:
-            ValueError: If there is no link to train on.
+            ValueError: If there is no link to train on, or if people decided on other entities.
         """
         anchors = HideAnchors("train+val")(data)[ANCHOR_EDGE]
         links = anchors.edge_label_index.cpu()
+        entries = ledger.read()
+        _check_names(data, entries)
         accepted, rejected = (
             torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
-            for pairs in decided_by_hand(ledger.read())
+            for pairs in decided_by_hand(entries)
         )
         train = torch.cat([links[:, anchors.train_mask.cpu()], accepted], dim=1).unique(dim=1)
         train = train[:, ~contains(rejected, train)]
@@ -60,3 +63,15 @@ class Seeds:
     def num_decided(self) -> int:
         """Number of pairs that people decided on."""
         return self.accepted.size(1) + self.rejected.size(1)
+
+
+def _check_names(data: HeteroData, entries: list[dict[str, Any]]) -> None:
+    """Decisions are on entities, and ids of these may have moved since."""
+    for entry in filter(is_by_hand, entries):
+        for side, entity, uri in zip(SIDES, entry["pair"], entry.get("uri", ()), strict=False):
+            names = data[side].uri
+            if entity >= len(names) or names[entity] != uri:
+                raise ValueError(
+                    f"'data' needs to be the pair that people decided on: {side} entity {entity} "
+                    f"was '{uri}'"
+                )

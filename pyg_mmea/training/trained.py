@@ -13,6 +13,7 @@ from torch_geometric.data import HeteroData
 from pyg_mmea.data.fits import Fits, feature_fits
 from pyg_mmea.nn.models import PairSpec
 from pyg_mmea.typing import RELATION_EDGE, SIDES
+from pyg_mmea.utils.io import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,11 @@ def _bring_relations(data: HeteroData, relations: list[str]) -> None:
             )
         store.edge_index, store.edge_type = store.edge_index[:, kept], edge_type[kept]
         store.relation_uri = relations
+
+
+def entity_fingerprint(data: HeteroData) -> str:
+    """Identifies the entities of a pair and their order."""
+    return fingerprint(*(data[side].uri for side in SIDES))
 
 
 def _is_dense(data: HeteroData, name: str) -> bool:

@@ -1,5 +1,7 @@
 """Sets of pairs of entities."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -50,6 +52,27 @@ def known_answers(query: Tensor, answer: Tensor) -> Tensor:
     within = torch.arange(link.numel(), device=query.device)
     within = within - (count.cumsum(0) - count)[link]
     return torch.stack([link, pairs[1, start[link] + within]])
+
+
+def check_links(name: str, links: Tensor, sizes: Sequence[int]) -> None:
+    """Makes sure that links are source and target ids.
+
+    Args:
+        name (str): What they are called.
+        links (torch.Tensor): The links :math:`(2, L)`.
+        sizes (Sequence[int]): Number of entities of both graphs.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if links.dim() != 2 or links.size(0) != 2 or links.is_floating_point():
+        raise ValueError(f"'{name}' needs to be integers of shape [2, L] (got {[*links.shape]})")
+    for side, ids, num in zip(("source", "target"), links, sizes, strict=True):
+        if ids.numel() == 0:
+            continue
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= num:
+            raise ValueError(f"'{name}' needs {side} ids in [0, {num}) (got {low} to {high})")
 
 
 def free_entities(num_entities: int, taken: Tensor) -> Tensor:

@@ -201,6 +201,30 @@ def test_without_calibration_links_or_momentum_encoder():
     assert sorted(calibrate.pool.pairs.t().tolist()) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("links", "message"),
+    [
+        (torch.zeros(3, 2, dtype=torch.long), "'train_links' needs to be integers of shape"),
+        (torch.zeros(2, 3), "'train_links' needs to be integers of shape"),
+        (torch.tensor([[0], [NUM]]), rf"'train_links' needs target ids in \[0, {NUM}\)"),
+        (torch.tensor([[-1], [0]]), "'train_links' needs source ids"),
+    ],
+)
+def test_links_are_checked(links, message):
+    online, ids = world()
+    with pytest.raises(ValueError, match=message):
+        Calibrator().round(online, None, links, ids[:, :5])
+    with pytest.raises(ValueError, match=message.replace("train", "calibration")):
+        Calibrator().round(online, None, ids[:, :5], links)
+
+
+def test_the_joint_embedding_is_needed():
+    online, links = world()
+    del online["target"]["joint"]
+    with pytest.raises(ValueError, match="'online' needs a 'joint' embedding"):
+        Calibrator().round(online, None, links[:, :30], links[:, 30:130])
+
+
 def test_without_candidates():
     online, links = world()
     everyone = torch.arange(NUM).repeat(2, 1)

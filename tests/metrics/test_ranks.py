@@ -243,7 +243,7 @@ def test_bad_arguments():
         link_ranks(x, x, links.t())
     with pytest.raises(ValueError, match="integers"):
         link_ranks(x, x, links.float())
-    with pytest.raises(ValueError, match=r"source ids need to be in \[0, 2\)"):
+    with pytest.raises(ValueError, match=r"needs source ids in \[0, 2\)"):
         link_ranks(x[:2], x, links)
     with pytest.raises(ValueError, match="target ids"):
         link_ranks(x, x, links - torch.tensor([[0], [1]]))

@@ -454,6 +454,46 @@ def test_the_switch_comes_when_validation_stalls(pair: HeteroData, tmp_path: Pat
     assert not [e for e in _decisions(tmp_path / "never") if e["decision"] == "round"]
 
 
+def test_too_few_epochs_for_a_pseudo_label_are_said(
+    pair: HeteroData, caplog: pytest.LogCaptureFixture
+) -> None:
+    calibrator = Calibrator(pool=PseudoLabelPool(min_votes=1, patience=2))
+    for epochs, labels in ((3, False), (4, True)):
+        caplog.clear()
+        config = TrainingConfig(**{**QUICK, "epochs": epochs, "switch_epoch": 2, "round_every": 2})
+        aligner = Aligner(calibrator=calibrator, training=config).fit(pair, quiet=True)
+        assert ("no pseudo-label will be used" in caplog.text) is not labels
+        assert (aligner.result["num_pseudo_labels"] > 0) is labels
+
+
+def test_a_run_is_resumed_with_its_own_entities_only(pair: HeteroData, tmp_path: Path) -> None:
+    settings = {"epochs": 2, "refit": False}
+    _aligner(**settings).fit(pair, tmp_path, quiet=True)
+    other = pair.clone()
+    other["source"].uri = other["source"].uri[::-1]
+    with pytest.raises(ValueError, match="the pair that the run was started with"):
+        _aligner(**settings).fit(other, tmp_path, resume=True, quiet=True)
+    decisions = Decisions(pair, Ledger(tmp_path / LEDGER_NAME))
+    decisions.record([Decision("reject", (3, 4))])
+    with pytest.raises(ValueError, match="source entity 3 was"):
+        _aligner(**settings).fit(other, tmp_path, resume=True, quiet=True)
+    _aligner(**settings).fit(pair, tmp_path, resume=True, quiet=True)
+
+
+@pytest.mark.parametrize("name", ["aligner.pt", "result.json", "checkpoints"])
+def test_nothing_of_a_run_is_overwritten(pair: HeteroData, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(FileExistsError, match="holds a run"):
+        _aligner().fit(pair, tmp_path, quiet=True)
+
+
+@pytest.mark.parametrize("name", ["model", "objective"])
+def test_models_and_objectives_are_made_by_the_aligner(pair: HeteroData, name: str) -> None:
+    for value in (PCMEA.from_data(pair), "PCMEA"):
+        with pytest.raises(ValueError, match=f"'{name}' needs to be a class, or a function"):
+            Aligner(**{name: value})
+
+
 def test_an_automatic_switch_needs_validation_links(pair: HeteroData) -> None:
     data = pair.clone()
     data[ANCHOR_EDGE].val_mask = torch.zeros_like(data[ANCHOR_EDGE].val_mask)
@@ -468,6 +508,12 @@ def test_an_automatic_switch_needs_validation_links(pair: HeteroData) -> None:
         ("epochs", 0),
         ("refit_epochs", 0),
         ("batch_size", 0),
+        ("epochs", 1.5),
+        ("num_negatives", -5),
+        ("lr", -0.1),
+        ("lr_end", -1.0),
+        ("switch_gain", float("nan")),
+        ("propagation_channels", 0),
         ("patience", -1),
         ("switch_epoch", -1),
         ("switch_epoch", "soon"),
