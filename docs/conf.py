@@ -1,5 +1,5 @@
-"""Settings of Sphinx. The pages of the reference follow from ``__all__`` of each subpackage, and from
-the docstrings of the modules beside them that users import."""
+"""Settings of Sphinx. The pages of the reference follow from ``__all__`` of each subpackage;
+modules beside them that users import have one, too."""
 
 import importlib
 import inspect
