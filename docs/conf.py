@@ -1,4 +1,5 @@
-"""Settings of Sphinx. The pages of the reference follow from ``__all__`` of each subpackage."""
+"""Settings of Sphinx. The pages of the reference follow from ``__all__`` of each subpackage;
+modules beside them that users import have one, too."""
 
 import importlib
 import inspect
@@ -21,6 +22,7 @@ autodoc_typehints = "none"  # the docstrings say it
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_custom_sections = [("Shapes", "notes_style")]
 napoleon_use_rtype = False
+MODULES = ("errors", "testing", "typing")
 # References to the members that PyTorch's classes bring along are not ours.
 autodoc_inherit_docstrings = False
 
@@ -28,7 +30,10 @@ autodoc_inherit_docstrings = False
 def _page(package: str) -> str:
     module = importlib.import_module(f"pyg_mmea.{package}")
     title = f"pyg_mmea.{package}"
-    lines = [title, "=" * len(title), "", (module.__doc__ or "").strip(), ""]
+    heading = [title, "=" * len(title), ""]
+    if package in MODULES:
+        return "\n".join([*heading, f".. automodule:: {title}", ""])
+    lines = [*heading, f".. py:module:: {title}", "", (module.__doc__ or "").strip(), ""]
     for name in module.__all__:
         value = getattr(module, name)
         kind = "function" if inspect.isfunction(value) else "data"
@@ -44,7 +49,7 @@ def _write_pages(app: object) -> None:
     folder = Path(__file__).parent / "api"
     folder.mkdir(exist_ok=True)
     packages = [module.name for module in pkgutil.iter_modules(pyg_mmea.__path__) if module.ispkg]
-    for package in packages:
+    for package in [*packages, *MODULES]:
         path, page = folder / f"{package}.rst", _page(package)
         if not path.exists() or path.read_text(encoding="utf-8") != page:
             path.write_text(page, encoding="utf-8")

@@ -53,8 +53,9 @@ class LargestTensor(TorchDispatchMode):
 def check_structure_encoder(
     encoder: torch.nn.Module, channels: int, num_relations: int = 6, num_nodes: int = 1500
 ) -> None:
-    """Checks an encoder that is called as ``encoder(x, edge_index, edge_type)`` or
-    ``encoder(x, edge_index)``, on a random graph with twice as many edges as nodes:
+    """Checks an encoder that is called as ``encoder(x, edge_index)``, and with ``edge_type`` and
+    ``nodes`` if it has arguments of these names, on a random graph with twice as many edges as
+    nodes:
 
     * one row a node, all of them finite, with as many columns as :obj:`out_channels` says;
     * isolated nodes and graphs without an edge do no harm;

@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Literal
 
+#: Names of the source nodes, the relation and the target nodes.
 EdgeType = tuple[str, str, str]
+#: One of the two graphs.
 Side = Literal["source", "target"]
 
 
@@ -19,10 +21,14 @@ class Modality(StrEnum):
     ATTRIBUTE_TEXT = "attribute_text"
 
 
+#: Node types of the two graphs.
 SIDES: tuple[Side, Side] = ("source", "target")
+#: Edge type of the triples of each graph.
 RELATION_EDGE: dict[str, EdgeType] = {
     "source": ("source", "relation", "source"),
     "target": ("target", "relation", "target"),
 }
+#: Edge type of the links, which has :obj:`edge_label_index` and no :obj:`edge_index`.
 ANCHOR_EDGE: EdgeType = ("source", "anchor", "target")
+#: Which links train, validate and test.
 SPLIT_MASKS = ("train_mask", "val_mask", "test_mask")

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch_geometric.transforms import ToUndirected
 
 from pyg_mmea.cli import main
 from pyg_mmea.cli.settings import build_parser
+from pyg_mmea.data import validate
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.pairfile import read_pair_file
 from pyg_mmea.datasets import FakeMMKG
@@ -27,6 +29,12 @@ def blocks(guide: str, language: str) -> list[str]:
     pattern = rf"\.\. code-block:: {language}\n\n((?:(?:    .*)?\n)+)"
     text = (DOCS / guide).read_text(encoding="utf-8")
     return [textwrap.dedent(block) for block in re.findall(pattern, text)]
+
+
+def table_keys(text: str) -> set[str]:
+    """The keys in the second column of tables."""
+    rows = re.findall(r"^   \* -.*\n     - (``.*)$", text, re.MULTILINE)
+    return {key for row in rows for key in re.findall(r"``(.+?)``", row)}
 
 
 @pytest.fixture
@@ -52,6 +60,22 @@ def test_quick_start(guide: ModuleType, tmp_path: Path, monkeypatch: pytest.Monk
     assert {"source", "run"} < set(guide.links.columns)
 
 
+def test_quick_start_undirected() -> None:
+    for transform in (ToUndirected(merge=False), ToUndirected(reduce="min")):
+        validate(FakeMMKG(transform=transform)[0])
+    with pytest.raises(ValueError, match="edge_type: needs to be in"):
+        validate(FakeMMKG(transform=ToUndirected())[0])
+
+
+def test_quick_start_keys() -> None:
+    data = FakeMMKG()[0]
+    keys = table_keys((DOCS / "quick_start.rst").read_text(encoding="utf-8"))
+    assert {"uri", "edge_type", "edge_label_index", "val_mask"} <= keys
+    held = {key for store in data.stores for key in store}
+    assert {key for key in keys if "<" not in key} <= held
+    assert data["source"].x_relation.layout == data["source"].x_attribute.layout == torch.sparse_coo
+
+
 def test_baselines(guide: ModuleType) -> None:
     for code in blocks("baselines.rst", "python"):
         exec(code, guide.__dict__)
@@ -60,10 +84,13 @@ def test_baselines(guide: ModuleType) -> None:
 
 
 def test_calibration(guide: ModuleType, tmp_path: Path) -> None:
-    (code,), (text,) = blocks("calibration.rst", "python"), blocks("calibration.rst", "yaml")
+    (step, loop), (text,) = blocks("calibration.rst", "python"), blocks("calibration.rst", "yaml")
     guide.data = FakeMMKG()[0]
-    exec(code, guide.__dict__)
+    exec(step, guide.__dict__)
     assert guide.aligner.result["num_pseudo_labels"] > 0
+    torch.manual_seed(0)
+    exec(loop, guide.__dict__)
+    assert guide.summary["num_used"] == guide.calibrator.pool.num_used > 0
     config = tmp_path / "settings.yaml"
     config.write_text(text)
     parser = build_parser()
@@ -88,7 +115,10 @@ def test_extending(guide: ModuleType) -> None:
         exec(code, guide.__dict__)
     assert "price" in guide.aligner.result["view_weights"]
     assert "price_frozen" in guide.aligner.result["view_weights"]
+    scratch = Aligner(objective=guide.JointOnly).fit(guide.data)
+    assert scratch.result["test"]["mean"]["hits@1"] > 0.1
     parser = build_parser()
+    parser.parse_args(["--objective=my_package.JointOnly", "--data=FakeMMKG", "--out=none"])
     options = ["--model.structure_encoder=my_package.TwoHops"]
     options += ["--objective=my_package.WithTriplets", "--out=none"]
     options += ["--data=FakeMMKG", "--data.transform=my_package.AddPrices"]

@@ -309,7 +309,7 @@ def _figure() -> tuple[Any, Any]:
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError("plots need 'pip install pyg-mmea[benchmarks]'") from error
+        raise ImportError("plots need pip install '.[benchmarks]' from a clone") from error
     matplotlib.use("Agg")
     # The same results give the same file.
     matplotlib.rcParams.update({"svg.hashsalt": "0", "svg.fonttype": "none", "font.size": 8})

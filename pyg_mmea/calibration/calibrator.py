@@ -128,9 +128,12 @@ class Calibrator:
         """Updates the pool and returns what changed.
 
         Args:
-            online (dict): Embeddings of the online encoder, by side and modality.
-            momentum (dict, optional): Those of the momentum encoder.
-            train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
+            online (dict): Embeddings of the online encoder, by side and modality, without
+                gradients: :obj:`"joint"`, by which neighbours are found, and any that vote.
+            momentum (dict, optional): Those of the momentum encoder, of which :obj:`"joint"`
+                votes.
+            train_links (torch.Tensor): Seed alignment, ids of source and target entities
+                :math:`(2, S)`.
             calibration_links (torch.Tensor): Links that no encoder was trained on
                 :math:`(2, C)`; may be empty.
 
@@ -187,6 +190,7 @@ class Calibrator:
             return Threshold(MAJORITY, "majority")
         return Threshold(expected_threshold(confidence, precision), "expected precision")
 
+    @torch.no_grad()
     def examine(
         self, online: Embeddings, momentum: Embeddings | None, train_links: Tensor
     ) -> Examined:

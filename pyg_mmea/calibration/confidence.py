@@ -95,7 +95,7 @@ class VoteConfidence:
 
     @property
     def rule(self) -> str:
-        """What confidence stands for: a fitted probability or agreement."""
+        """Whether confidence is a fitted probability or agreement of voters."""
         return "logistic regression" if self._state else "agreement"
 
     @property

@@ -58,10 +58,12 @@ class SparseSimilarity:
         """Compares entities without a link.
 
         Args:
-            online (dict): Embeddings of the online encoder, by side and modality.
-            momentum (dict, optional): Those of the momentum encoder.
-            free_s (torch.Tensor): Source entities without a link.
-            free_t (torch.Tensor): Target entities without a link.
+            online (dict): Embeddings of the online encoder, by side and modality, without
+                gradients: :obj:`"joint"`, by which neighbours are found, and any that vote.
+            momentum (dict, optional): Those of the momentum encoder, of which :obj:`"joint"`
+                votes.
+            free_s (torch.Tensor): Ids of source entities without a link :math:`(F_s)`.
+            free_t (torch.Tensor): Ids of target entities without a link :math:`(F_t)`.
             excluded (torch.Tensor, optional): Pairs that are known to be wrong :math:`(2, X)`.
                 (default: :obj:`None`)
             k (int): Neighbours of each entity. (default: :obj:`50`)

@@ -50,7 +50,9 @@ def handcrafted(image: Image.Image) -> Array | None:
         from skimage.color import rgb2lab
         from skimage.feature import hog
     except ImportError as error:
-        raise ImportError("Handcrafted features need 'pip install pyg-mmea[images]'") from error
+        raise ImportError(
+            "Handcrafted features need pip install '.[images]' from a clone"
+        ) from error
 
     content = _crop(_cut_out(np.asarray(image, dtype=np.float32) / 255, rgb2lab))
     if content is None:

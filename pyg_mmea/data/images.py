@@ -303,7 +303,7 @@ def _timm(name: str, model_name: str, device: str) -> _Encoder:
     try:
         import timm
     except ImportError as error:
-        raise ImportError(f"'{name}' needs 'pip install pyg-mmea[timm]'") from error
+        raise ImportError(f"'{name}' needs pip install '.[timm]' from a clone") from error
     model = timm.create_model(model_name, pretrained=True, num_classes=0).eval().to(device)
     config = timm.data.resolve_model_data_config(model)
     transform = timm.data.create_transform(**config, is_training=False)
@@ -314,7 +314,7 @@ def _open_clip(name: str, model_name: str, device: str) -> _Encoder:
     try:
         import open_clip
     except ImportError as error:
-        raise ImportError(f"'{name}' needs 'pip install pyg-mmea[open-clip]'") from error
+        raise ImportError(f"'{name}' needs pip install '.[open-clip]' from a clone") from error
     model_name, _, weights = model_name.partition("/")
     if not weights:
         tags = open_clip.list_pretrained_tags_by_model(model_name)

@@ -116,7 +116,7 @@ def _metis(graph: csr_array, weight: np.ndarray, num_parts: int) -> np.ndarray:
         import pymetis
     except ImportError as error:
         raise ImportError(
-            "mini-batches of large graphs need pymetis: pip install pyg-mmea[metis]"
+            "mini-batches of large graphs need pymetis: pip install '.[metis]' from a clone"
         ) from error
     if graph.shape[0] == 0:
         return np.empty(0, dtype=np.int64)

@@ -80,7 +80,7 @@ def _items_of_h5(path: Path) -> Iterator[Item]:
     try:
         import h5py
     except ImportError as error:
-        raise ImportError("Reading h5 files needs 'pip install pyg-mmea[h5]'") from error
+        raise ImportError("Reading h5 files needs pip install '.[h5]' from a clone") from error
     size = 0
     with h5py.File(path, "r") as file:
         for key in file:

@@ -57,7 +57,7 @@ def _load(graph: RDF) -> Graph:
         from rdflib import Graph
         from rdflib.util import guess_format
     except ImportError as error:
-        raise ImportError("Reading RDF needs 'pip install pyg-mmea[rdf]'") from error
+        raise ImportError("Reading RDF needs pip install '.[rdf]' from a clone") from error
     if isinstance(graph, Graph):
         return graph
     path = Path(graph)

@@ -190,7 +190,9 @@ def _read_parquet(path: Path, findings: Findings) -> TableFile | None:
         _check_parquet(path)
         frame = pd.read_parquet(path)
     except ImportError as error:
-        raise ImportError("Reading Parquet files needs 'pip install pyg-mmea[parquet]'") from error
+        raise ImportError(
+            "Reading Parquet files needs pip install '.[parquet]' from a clone"
+        ) from error
     except (OSError, ValueError, LookupError, RuntimeError, MemoryError) as error:
         text = str(error) or type(error).__name__
         findings.error("no Parquet", f"is no Parquet table ({text})", path)

@@ -136,7 +136,7 @@ def _sentence_transformers(
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise ImportError(
-            f"'sentence-transformers:{name}' needs 'pip install pyg-mmea[text]'"
+            f"'sentence-transformers:{name}' needs pip install '.[text]' from a clone"
         ) from error
     model = SentenceTransformer(name)
     width = model.get_sentence_embedding_dimension()

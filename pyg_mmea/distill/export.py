@@ -107,7 +107,7 @@ def _onnx(program: torch.export.ExportedProgram, names: list[str], settings: str
         import onnx
         import onnxscript  # noqa: F401  # what PyTorch's exporter needs
     except ImportError as error:
-        raise ImportError("'.onnx' needs ONNX: pip install pyg-mmea[onnx]") from error
+        raise ImportError("'.onnx' needs ONNX: pip install '.[onnx]' from a clone") from error
     converted = torch.onnx.export(
         program, dynamo=True, input_names=names, output_names=[_OUTPUT], verbose=False
     )

@@ -73,7 +73,7 @@ class Plot:
             from matplotlib import rc_context
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ImportError("A report needs 'pip install pyg-mmea[report]'") from error
+            raise ImportError("A report needs pip install '.[report]' from a clone") from error
         settings: Any = {
             **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), TEXT),
             **dict.fromkeys(("axes.edgecolor", "grid.color"), LINE),

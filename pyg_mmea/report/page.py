@@ -137,7 +137,7 @@ def _template() -> "Template":
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
-        raise ImportError("A report needs 'pip install pyg-mmea[report]'") from error
+        raise ImportError("A report needs pip install '.[report]' from a clone") from error
     environment = Environment(
         loader=PackageLoader("pyg_mmea.report"),
         autoescape=True,

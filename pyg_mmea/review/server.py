@@ -16,7 +16,7 @@ try:
     from pyg_mmea.review.access import Guard
     from pyg_mmea.review.app import create_app
 except ImportError as error:
-    raise ImportError("The review page needs 'pip install pyg-mmea[review]'") from error
+    raise ImportError("The review page needs pip install '.[review]' from a clone") from error
 from pyg_mmea.review.session import ReviewSession
 
 _HOST = "127.0.0.1"

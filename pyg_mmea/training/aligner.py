@@ -135,7 +135,8 @@ class Aligner:
 
         Args:
             data (HeteroData): The pair of graphs.
-            out (str or Path, optional): Folder of the run; by default nothing is kept.
+            out (str or Path, optional): Folder of the run, which :meth:`load` reads; by default
+                nothing is kept. Verbs of the command line need a run of ``pyg-mmea train``.
                 (default: :obj:`None`)
             resume (bool): Continue the run in :obj:`out`. (default: :obj:`False`)
             quiet (bool): Show no progress. (default: :obj:`False`)

@@ -24,7 +24,9 @@ def import_faiss() -> ModuleType:
     try:
         import faiss
     except ImportError as error:
-        raise ImportError("search='faiss' needs FAISS: pip install pyg-mmea[faiss]") from error
+        raise ImportError(
+            "search='faiss' needs FAISS: pip install '.[faiss]' from a clone"
+        ) from error
     return faiss
 
 

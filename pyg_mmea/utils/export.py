@@ -131,7 +131,7 @@ def _write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            "writing Parquet needs pyarrow: pip install 'pyg-mmea[parquet]'"
+            "writing Parquet needs pyarrow: pip install '.[parquet]' from a clone"
         ) from error
     with atomic_write(path, "wb") as file:
         table.to_parquet(file, engine="pyarrow", index=False)

@@ -29,4 +29,4 @@ def test_demo(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     code, _, err = cli("demo", "--out", tmp_path / "demo")
     assert code == 0
-    assert "There is no report. A report needs 'pip install pyg-mmea[report]'" in err
+    assert "There is no report. A report needs pip install '.[report]' from a clone" in err

@@ -60,7 +60,7 @@ def test_without_the_extra(cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "flask", None)
     code, _, err = cli("review", folder)
     assert code == 1
-    assert "pip install pyg-mmea[review]" in err
+    assert "pip install '.[review]' from a clone" in err
     assert cli("review", "--help")[0] == 0
 
 

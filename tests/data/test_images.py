@@ -267,7 +267,7 @@ def test_missing_extra_is_named(
 
     monkeypatch.setattr(builtins, "__import__", without)
     path = save(tmp_path / "a.png", draw())
-    with pytest.raises(ImportError, match=rf"pip install pyg-mmea\[{extra}\]"):
+    with pytest.raises(ImportError, match=rf"pip install '\.\[{extra}\]"):
         encode_images([path], encoder)
 
 

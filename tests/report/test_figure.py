@@ -53,7 +53,7 @@ def test_series_differ() -> None:
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install pyg-mmea\[report\]"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[report\]"):
         drawn()
 
 

@@ -260,7 +260,7 @@ def test_bad_arguments_and_missing_extra(
         with pytest.raises(ValueError, match="'target_precision' needs to be in"):
             write_report(inspector, run, tmp_path / "a.html", target_precision=value)
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ImportError, match=r"pip install pyg-mmea\[report\]"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[report\]"):
         write_report(inspector, run, tmp_path / "a.html")
     assert list(tmp_path.iterdir()) == []
 

@@ -193,5 +193,5 @@ def test_bad_input_writes_nothing(tmp_path, table):
 
 def test_parquet_without_pyarrow(tmp_path, table, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pip install 'pyg-mmea\[parquet\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[parquet\]'"):
         write_alignment(tmp_path / "out.parquet", table)

@@ -178,7 +178,7 @@ def test_auto_takes_faiss_for_many_entities_only(monkeypatch):
 
 def test_without_faiss(monkeypatch, caplog):
     def missing():
-        raise ImportError("pip install pyg-mmea[faiss]")
+        raise ImportError("pip install '.[faiss]'")
 
     monkeypatch.setattr(search, "EXACT_LIMIT", 5)
     monkeypatch.setattr(search, "import_faiss", missing)
@@ -190,9 +190,9 @@ def test_without_faiss(monkeypatch, caplog):
             assert torch.equal(found, nearest_pairs(x_s, x_t, 2))
     search._has_faiss.cache_clear()
     assert len(caplog.records) == 1
-    assert "pyg-mmea[faiss]" in caplog.text
+    assert "'.[faiss]'" in caplog.text
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
-    with pytest.raises(ImportError, match=r"pyg-mmea\[faiss\]"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[faiss\]'"):
         nearest_pairs(x_s, x_t, 2, search="faiss")
 
 

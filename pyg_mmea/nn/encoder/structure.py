@@ -190,9 +190,9 @@ class StructureEncoder(torch.nn.Module):
 
     Args:
         encoder (torch.nn.Module): A module such as :class:`torch_geometric.nn.GraphSAGE` or
-            :class:`torch_geometric.nn.Sequential`, with an attribute :obj:`out_channels`. One
-            whose output is a concatenation, such as of its layers, says by :obj:`num_parts` of how
-            many parts of equal size.
+            :class:`torch_geometric.nn.Sequential`, with an attribute :obj:`out_channels`, which
+            the latter needs to be given. One whose output is a concatenation, such as of its
+            layers, says by :obj:`num_parts` of how many parts of equal size.
 
     Raises:
         ValueError: If :obj:`encoder` does not say how large its output is, or if that is no
@@ -257,7 +257,8 @@ def structure_encoder(
             :mod:`torch_geometric.nn.models`, whose messages are a tensor :math:`(E, D)`; the path
             of a class that takes :obj:`in_channels`, :obj:`hidden_channels`, :obj:`out_channels`
             and :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`); or a module, of which
-            the model gets a copy.
+            the model gets a copy. Names and paths draw new weights at every call. A module keeps
+            those that it has, as it may be pretrained, so that every seed starts from the same.
         channels (int): Size of the entity vectors.
         num_relations (int): Number of relations, inverse ones included.
         num_layers (int, optional): Number of layers. (default: :obj:`2`)

@@ -13,7 +13,7 @@ class EVA(ConcatModel):
     r"""The encoders of `"Visual Pivoting for (Unsupervised) Entity Alignment"
     <https://arxiv.org/abs/2009.13603>`_ (AAAI 2021): graph convolutions over learnable entity
     vectors, a linear layer for each other modality, and their
-    :class:`~pyg_mmea.nn.fusion.WeightedConcat` with one learned weight a modality.
+    :class:`~pyg_mmea.nn.WeightedConcat` with one learned weight a modality.
 
     As in the released code, no gradient goes through the joint embedding into the encoders: a loss
     on it learns the weights of the modalities alone. Its objective is
@@ -27,14 +27,14 @@ class EVA(ConcatModel):
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
         structure_encoder (str or torch.nn.Module): See
-            :func:`~pyg_mmea.nn.encoder.structure_encoder`. (default: :obj:`"GCN"`)
+            :func:`~pyg_mmea.nn.structure_encoder`. (default: :obj:`"GCN"`)
         channels (int): Size of the entity vectors. (default: :obj:`300`)
         modality_channels (int): Size of the linear layers. (default: :obj:`100`)
         num_layers (int): Layers of the structure encoder. (default: :obj:`2`)
         modalities (list[str], optional): The modalities to use, of those that the data have.
             (default: :obj:`None`, which means all)
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.0`)
-        missing (str): See :class:`~pyg_mmea.nn.fusion.WeightedConcat`; closest to the code is
+        missing (str): See :class:`~pyg_mmea.nn.WeightedConcat`; closest to the code is
             :obj:`"noise"`. (default: :obj:`"zero"`)
     """
 

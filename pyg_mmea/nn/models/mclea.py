@@ -12,7 +12,7 @@ class MCLEA(ConcatModel):
     r"""The encoders of `"Multi-modal Contrastive Representation Learning for Entity Alignment"
     <https://arxiv.org/abs/2209.00891>`_ (COLING 2022): diagonal graph attention over learnable
     entity vectors, a linear layer for each other modality, and their
-    :class:`~pyg_mmea.nn.fusion.WeightedConcat` with one learned weight a modality.
+    :class:`~pyg_mmea.nn.WeightedConcat` with one learned weight a modality.
 
     Its objective is :class:`~pyg_mmea.loss.PCMEAObjective` with the weights of sampled softmax,
     mutual information and momentum contrast at zero. Different from paper and released code:
@@ -26,14 +26,14 @@ class MCLEA(ConcatModel):
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
         structure_encoder (str or torch.nn.Module): See
-            :func:`~pyg_mmea.nn.encoder.structure_encoder`. (default: :obj:`"diag_gat"`)
+            :func:`~pyg_mmea.nn.structure_encoder`. (default: :obj:`"diag_gat"`)
         channels (int): Size of the entity vectors. (default: :obj:`300`)
         modality_channels (int): Size of the linear layers. (default: :obj:`100`)
         num_layers (int): Layers of the structure encoder. (default: :obj:`2`)
         modalities (list[str], optional): The modalities to use, of those that the data have.
             (default: :obj:`None`, which means all)
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.0`)
-        missing (str): See :class:`~pyg_mmea.nn.fusion.WeightedConcat`; closest to the code is
+        missing (str): See :class:`~pyg_mmea.nn.WeightedConcat`; closest to the code is
             :obj:`"noise"`. (default: :obj:`"zero"`)
     """
 

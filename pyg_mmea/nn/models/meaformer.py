@@ -17,7 +17,7 @@ class MEAformer(MultiModalModel):
     r"""The encoders of `"MEAformer: Multi-modal Entity Alignment Transformer for Meta Modality
     Hybrid" <https://arxiv.org/abs/2212.14454>`_ (ACM MM 2023): diagonal graph attention over
     learnable entity vectors, a linear layer for each other modality, and a
-    :class:`~pyg_mmea.nn.fusion.CrossModalTransformer` over the modalities of each entity, which
+    :class:`~pyg_mmea.nn.CrossModalTransformer` over the modalities of each entity, which
     gives hidden states :math:`\hat{\mathbf{h}}_i^m` and weights :math:`\tilde{w}_i^m` of its own:
 
     .. math::
@@ -42,7 +42,7 @@ class MEAformer(MultiModalModel):
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
         structure_encoder (str or torch.nn.Module): See
-            :func:`~pyg_mmea.nn.encoder.structure_encoder`. (default: :obj:`"diag_gat"`)
+            :func:`~pyg_mmea.nn.structure_encoder`. (default: :obj:`"diag_gat"`)
         channels (int): Size of the entity vectors. (default: :obj:`300`)
         modality_channels (int): Size of the linear layers and of the tokens.
             (default: :obj:`300`)

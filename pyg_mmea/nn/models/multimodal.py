@@ -41,7 +41,7 @@ class MultiModalModel(AlignmentModel):
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
         structure_encoder (str or torch.nn.Module): See
-            :func:`~pyg_mmea.nn.encoder.structure_encoder`.
+            :func:`~pyg_mmea.nn.structure_encoder`.
         channels (int): Size of the entity vectors.
         modality_channels (int): Size of the linear layers.
         num_layers (int): Layers of the structure encoder and of the propagation.
@@ -189,12 +189,12 @@ class MultiModalModel(AlignmentModel):
 
 class ConcatModel(MultiModalModel):
     """Base class of models whose joint embedding is a
-    :class:`~pyg_mmea.nn.fusion.WeightedConcat`.
+    :class:`~pyg_mmea.nn.WeightedConcat`.
 
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
         *args: See :class:`MultiModalModel`.
-        missing (str): What :class:`~pyg_mmea.nn.fusion.WeightedConcat` does about missing
+        missing (str): What :class:`~pyg_mmea.nn.WeightedConcat` does about missing
             modalities. (default: :obj:`"zero"`)
         **kwargs: See :class:`MultiModalModel`.
     """

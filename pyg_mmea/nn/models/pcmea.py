@@ -18,7 +18,7 @@ class PCMEA(ConcatModel):
       text features exist;
     * pictures, names, texts whose bag is not used, and modalities of one's own: linear layer on
       dense features;
-    * joint: :class:`~pyg_mmea.nn.fusion.WeightedConcat`.
+    * joint: :class:`~pyg_mmea.nn.WeightedConcat`.
 
     Two things are ours, and off in the paper's form (:obj:`structure_encoder="gat"`,
     :obj:`propagate=False`): the relation-aware structure encoder, and that the embedding of every
@@ -29,7 +29,7 @@ class PCMEA(ConcatModel):
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
         structure_encoder (str or torch.nn.Module): See
-            :func:`~pyg_mmea.nn.encoder.structure_encoder`.
+            :func:`~pyg_mmea.nn.structure_encoder`.
             (default: :obj:`"relation_reflection"`)
         channels (int): Size of the entity vectors. (default: :obj:`96`)
         modality_channels (int): Size of the linear layers. (default: :obj:`96`)
@@ -40,7 +40,7 @@ class PCMEA(ConcatModel):
         modalities (list[str], optional): The modalities to use, of those that the data have.
             (default: :obj:`None`, which means all)
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.5`)
-        missing (str): What :class:`~pyg_mmea.nn.fusion.WeightedConcat` does about missing
+        missing (str): What :class:`~pyg_mmea.nn.WeightedConcat` does about missing
             modalities. (default: :obj:`"zero"`)
 
     Raises:
