@@ -128,8 +128,8 @@ class Calibrator:
         """Updates the pool and returns what changed.
 
         Args:
-            online (dict): Embeddings of the online encoder, by side and modality, without
-                gradients: :obj:`"joint"`, by which neighbours are found, and any that vote.
+            online (dict): Embeddings of the online encoder, by side and modality:
+                :obj:`"joint"`, by which neighbours are found, and any that vote.
             momentum (dict, optional): Those of the momentum encoder, of which :obj:`"joint"`
                 votes.
             train_links (torch.Tensor): Seed alignment, ids of source and target entities

@@ -218,6 +218,16 @@ def test_links_are_checked(links, message):
         Calibrator().round(online, None, ids[:, :5], links)
 
 
+def test_embeddings_may_have_gradients():
+    online, links = world()
+    for side in online.values():
+        side["joint"].requires_grad_()
+    calibrator = Calibrator()
+    for _ in range(3):  # what was learned in a round is used in the next
+        calibrator.round(online, None, links[:, :30], links[:, 30:130])
+    assert calibrator.pool.num_used > 0
+
+
 def test_the_joint_embedding_is_needed():
     online, links = world()
     del online["target"]["joint"]
