@@ -200,6 +200,69 @@ def test_bad_usage(cli, tmp_path: Path, arguments: list[str]) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data.seed_ratio=2"], "'seed_ratio' needs to be in [0, 1] (got 2.0)"),
+        (["--calibration.precision=95"], "'precision' needs to be in [0, 1] (got 95.0)"),
+        (
+            ["--calibration.pool=PseudoLabelPool", "--calibration.pool.patience=0"],
+            "'patience' needs to be at least 1 and 'min_votes' at least 0 (got 0 and 2)",
+        ),
+        (
+            [f"--data.transform{x}" for x in ("=HideFeatures", ".modality=image", ".ratio=3")],
+            "'ratio' needs to be in [0, 1] (got 3.0)",
+        ),
+        (["--data=AlignmentFolder", "--data.root=none"], "none: folder is missing"),
+        (
+            ["--data=TablePair", "--data.config=/none/pair.yaml"],
+            "/none/pair.yaml: file is missing; 'pyg-mmea init' writes one",
+        ),
+    ],
+)
+def test_a_mistake_in_a_setting_is_one_line(
+    cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    data = [] if arguments[0].startswith("--data=") else ["--data=FakeMMKG"]
+    code, out, err = cli("train", *data, *arguments, "--out", tmp_path / "run")
+    assert (code, out, err) == (2, "", f"pyg-mmea: error: {message}\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "links", "words"),
+    [
+        ("id\na\na\n", "source,target\na,b\n", "source.csv:3: id 'a' is there twice"),
+        ("id\na\n", "source,target\nz,b\n", "links.csv:2: entity 'z' in column 'source'"),
+        ("key\na\n", "source,target\na,b\n", "source.csv: "),
+        ("", "source,target\na,b\n", "source.csv: "),
+    ],
+)
+def test_a_mistake_in_a_table_is_one_line(
+    cli, tmp_path: Path, source: str, links: str, words: str
+) -> None:
+    (tmp_path / "source.csv").write_text(source)
+    (tmp_path / "target.csv").write_text("id\nb\n")
+    (tmp_path / "links.csv").write_text(links)
+    tables = {
+        side: {"tables": [{"file": f"{side}.csv", "columns": {"id": "id"}}]}
+        for side in ("source", "target")
+    }
+    config = tmp_path / "pair.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {**tables, "links": {"file": "links.csv", "source": "source", "target": "target"}}
+        )
+    )
+    option = f"--data.config={config}"
+    code, out, err = cli("train", "--data=TablePair", option, "--out", tmp_path / "run")
+    (line,) = err.splitlines()
+    assert (code, out) == (2, "")
+    assert line.startswith(f"pyg-mmea: error: {tmp_path}/{words}")
+    assert "Union" not in line
+    assert line == cli("datasets", "info", "TablePair", "--config", config)[2].strip()
+
+
 def _missing(folder: Path) -> None:
     (folder / "triples_2").unlink()
 
