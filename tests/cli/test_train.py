@@ -99,6 +99,30 @@ def test_a_run_is_never_overwritten(cli, quick, finished: Path) -> None:
     assert (finished / "result.json").read_bytes() == before
 
 
+def test_a_run_that_failed_at_its_start_is_started_anew(cli, quick, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, _, err = cli("train", *quick, "--data.seed_ratio=0", "--out", out)
+    assert (code, sorted(path.name for path in out.iterdir())) == (
+        2,
+        [".train.lock", "config.yaml", "log.txt"],
+    )
+    assert "link" in err
+    assert cli("train", *quick, "--out", out)[0] == 0
+    assert _result(out)["num_seeds"] > 0
+    assert yaml.safe_load((out / "config.yaml").read_text())["data"]["init_args"]["seed_ratio"] > 0
+    for gone in ("result.json", "config.yaml", "aligner.pt", "metrics.csv"):
+        (out / gone).unlink()
+        assert cli("train", *quick, "--out", out)[0] == 2, gone  # a checkpoint is a run
+
+
+def test_a_voter_that_does_not_exist_is_found_at_the_start(cli, quick, tmp_path: Path) -> None:
+    option = "--calibration.excluded_voters=[imgae]"
+    code, _, err = cli("train", *quick, option, "--out", tmp_path / "run")
+    assert code == 2
+    assert "'excluded_voters' needs to be among structure" in err
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_goes_on_where_a_setting_is_newer_than_the_run(
     cli, finished: Path, tmp_path: Path
 ) -> None:
