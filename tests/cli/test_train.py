@@ -194,7 +194,7 @@ def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     assert cli("train", "--resume", "--quiet", "--out", tmp_path / "run")[0] == 0
     assert _result(tmp_path / "run")["run"] == result["run"]  # without a ledger, too
     assert Ledger.of(tmp_path / "run").run == result["run"]
-    uris = ["a", "b"]
+    uris = [load_data(tmp_path / "run")[side].uri[0] for side in ("source", "target")]
     for options, words in (
         ([], "no round of calibration took place"),
         (["--format=json"], '"rounds": []'),
@@ -256,10 +256,10 @@ def test_a_mistake_in_a_setting_is_one_line(
 @pytest.mark.parametrize(
     ("source", "links", "words"),
     [
-        ("id\na\na\n", "source,target\na,b\n", "source.csv:3: id 'a' is there twice"),
-        ("id\na\n", "source,target\nz,b\n", "links.csv:2: entity 'z' in column 'source'"),
-        ("key\na\n", "source,target\na,b\n", "source.csv: "),
-        ("", "source,target\na,b\n", "source.csv: "),
+        ("id\na\na\n", "ours,theirs\na,b\n", "source.csv:3: id 'a' is there twice"),
+        ("id\na\n", "ours,theirs\nz,b\n", "links.csv:2: entity 'z' in column 'ours' is"),
+        ("key\na\n", "ours,theirs\na,b\n", "source.csv: "),
+        ("", "ours,theirs\na,b\n", "source.csv: "),
     ],
 )
 def test_a_mistake_in_a_table_is_one_line(
@@ -275,7 +275,7 @@ def test_a_mistake_in_a_table_is_one_line(
     config = tmp_path / "pair.yaml"
     config.write_text(
         yaml.safe_dump(
-            {**tables, "links": {"file": "links.csv", "source": "source", "target": "target"}}
+            {**tables, "links": {"file": "links.csv", "source": "ours", "target": "theirs"}}
         )
     )
     option = f"--data.config={config}"
