@@ -171,8 +171,9 @@ def _fit(aligner: Aligner, data: HeteroData, config: Namespace) -> None:
 
 
 def _print_summary(summary: dict[str, Any], folder: Path) -> None:
+    refit = f" + {summary['refit_epochs']}" if summary["refit_epochs"] else ""
     echo(
-        f"{summary['model']} on {summary['dataset']}: {summary['epochs']} epochs in "
+        f"{summary['model']} on {summary['dataset']}: {summary['epochs']}{refit} epochs in "
         f"{summary['train_seconds']:.0f} s, {summary['num_pseudo_labels']} pseudo-labels"
     )
     for split in ("val", "test"):

@@ -135,6 +135,14 @@ def test_resume_goes_on_where_a_setting_is_newer_than_the_run(
     assert (code, "other settings" in err) == (0, False)
 
 
+def test_the_summary_counts_all_epochs(cli, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    code, out, _ = cli("train", "--out", run, "--resume", "--quiet")
+    assert code == 0
+    assert out.startswith("PCMEA on FakeMMKG: 4 + 2 epochs in ")
+
+
 def test_resume_refuses_other_settings(cli, quick, finished: Path, tmp_path: Path) -> None:
     code, _, err = cli("train", "--out", finished, "--resume", "--seed=4")
     assert code == 2
@@ -187,9 +195,10 @@ def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     code, out, err = cli("train", *quick, "--calibration=none", "--out", tmp_path / "run")
     assert code == 0
     assert err.strip() == f"The run is in {tmp_path / 'run'}"  # no warnings, no log
-    assert "PCMEA on FakeMMKG" in out
     assert "hits@1" in out
     result = _result(tmp_path / "run")
+    epochs = f"{result['epochs']} + {result['refit_epochs']} epochs"
+    assert out.startswith(f"PCMEA on FakeMMKG: {epochs} in ")
     assert result["num_pseudo_labels"] == 0
     assert cli("train", "--resume", "--quiet", "--out", tmp_path / "run")[0] == 0
     assert _result(tmp_path / "run")["run"] == result["run"]  # without a ledger, too
