@@ -35,7 +35,7 @@ class _Parser(ArgumentParser):
         self.set_defaults({key: {"class_path": config[key].class_path} for key in self.classes})
         return super().parse_args(*args, **kwargs)
 
-    def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+    def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
         if not self.classes:  # the outermost parser hands 'make' down
             return super().instantiate(*args, **kwargs)
         failures: list[Exception] = []
