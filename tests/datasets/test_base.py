@@ -120,6 +120,7 @@ def test_cache_is_never_stale(eva_folder: Path) -> None:
     assert len({names(**kwargs) for kwargs in variants}) == len(variants)
     # What does not change the pair does not change the name.
     assert names(split="random", seed_ratio=0.3) == names(split="random")
+    assert names(seed_ratio=0.3) == names()  # what settings of older runs say
     # A file that changes does.
     before = names()
     (eva_folder / "triples_1").write_text("0\t7\t2\n")
