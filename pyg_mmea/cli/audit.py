@@ -2,17 +2,19 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
+from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import BY_HAND, LEDGER_NAME, Entry, is_by_hand
 from pyg_mmea.cli.console import echo, note, table
 from pyg_mmea.cli.runs import CONFIG, load_data, when_used
+from pyg_mmea.training import Aligner
 from pyg_mmea.training.aligner import ALIGNER
 from pyg_mmea.training.decisions import VERDICTS, Decision, Decisions, Verdict
 from pyg_mmea.typing import SIDES
@@ -62,27 +64,33 @@ def run(arguments: Sequence[str]) -> None:
         if is_by_hand(entry) or entry["epoch"] >= config.since_epoch
     ]
     if config.pair:
-        _tell(entries, config.pair, config.format)
+        found = [entry for entry in entries if entry.get("uri") == config.pair]
+        if not found and (folder / CONFIG).is_file():  # there is none if Python started the run
+            _ids(load_data(folder), config.pair, folder)
+        _tell(found, config.format)
     else:
         _summarise(entries, replay(ledger), config.format)
 
 
 def _decide(folder: Path, verdicts: list[tuple[Verdict, list[str]]], why: str | None) -> None:
     data = load_data(folder)
-    decisions = []
-    for verdict, uris in verdicts:
-        pair = []
-        for side, uri in zip(SIDES, uris, strict=True):
-            if uri not in data[side].uri:
-                raise ValueError(f"'{uri}' is no {side} entity of the run in {folder}")
-            pair.append(data[side].uri.index(uri))
-        decisions.append(Decision(verdict, (pair[0], pair[1]), why))
+    if (folder / ALIGNER).is_file():  # entries hold ids, which mean others in changed data
+        Aligner.load(folder).check(data)
+    decisions = [Decision(verdict, _ids(data, uris, folder), why) for verdict, uris in verdicts]
     num = Decisions(data, Ledger.of(folder)).record(decisions)
     note(f"{num} decision(s) kept: {when_used(folder)}")
 
 
-def _tell(entries: Iterable[Entry], uris: list[str], form: str) -> None:
-    found = [entry for entry in entries if entry.get("uri") == uris]
+def _ids(data: HeteroData, uris: list[str], folder: Path) -> tuple[int, int]:
+    pair = []
+    for side, uri in zip(SIDES, uris, strict=True):
+        if uri not in data[side].uri:
+            raise ValueError(f"'{uri}' is no {side} entity of the run in {folder}")
+        pair.append(data[side].uri.index(uri))
+    return pair[0], pair[1]
+
+
+def _tell(found: list[Entry], form: str) -> None:
     if form == "json":
         echo(json.dumps(found, indent=2))  # ASCII, since nothing else is sure to arrive
         return

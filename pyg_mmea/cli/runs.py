@@ -19,6 +19,7 @@ from pyg_mmea.utils.io import RESULT, file_lock
 
 CONFIG = "config.yaml"
 _TRAINING = "train"  # what is locked, no file of that name
+LOCK = Path(file_lock(_TRAINING).lock_file).name
 
 
 def load_run(folder: str | Path) -> tuple[HeteroData, Aligner]:

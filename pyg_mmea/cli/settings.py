@@ -21,7 +21,7 @@ _CLASSES = {
 
 class _Parser(ArgumentParser):
     """Gives a class that is chosen its own defaults: by itself, jsonargparse keeps those of the
-    default class where an argument has the same name."""
+    default class where an argument has the same name. What a class raises is raised as it is."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -34,6 +34,25 @@ class _Parser(ArgumentParser):
             return config
         self.set_defaults({key: {"class_path": config[key].class_path} for key in self.classes})
         return super().parse_args(*args, **kwargs)
+
+    def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
+        if not self.classes:  # the outermost parser hands 'make' down
+            return super().instantiate(*args, **kwargs)
+        failures: list[Exception] = []
+
+        def make(cls: type, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return cls(*args, **kwargs)
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        try:
+            return super().instantiate(*args, instantiators=[(make, object, True)], **kwargs)
+        except Exception:
+            if failures:  # jsonargparse buries it in what every other type of a union says
+                raise failures[0] from None
+            raise
 
 
 def build_parser() -> ArgumentParser:

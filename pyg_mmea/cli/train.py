@@ -14,17 +14,19 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
-from pyg_mmea.cli.runs import CONFIG, alone_in, resume_command
+from pyg_mmea.cli.runs import CONFIG, LOCK, alone_in, resume_command
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.data.textfile import read_json
-from pyg_mmea.nn import PairSpec
+from pyg_mmea.nn import AlignmentModel, PairSpec
 from pyg_mmea.training import Aligner
 from pyg_mmea.training.resources import is_first_process
+from pyg_mmea.training.views import frozen_views
 from pyg_mmea.utils.io import RESULT, atomic_write
 
 _SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
 # Options of one call; all others are settings that go into the file of the run.
 _CALL = ("config", "out", "resume", "quiet")
+_LOG = "log.txt"
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -45,7 +47,8 @@ def run(arguments: Sequence[str]) -> None:
     data = built.data[0]
     aligner = Aligner(**aligner_arguments(built))
     # Settings that do not fit the data are found here, before anything is written.
-    aligner.model_factory(PairSpec.from_data(data))
+    model = aligner.model_factory(PairSpec.from_data(data))
+    _check_voters(aligner.calibrator.excluded_voters, model, data)
     if not first:
         aligner.fit(data, folder, config.resume, quiet=True)
         return
@@ -54,7 +57,7 @@ def run(arguments: Sequence[str]) -> None:
         with atomic_write(folder / CONFIG) as file:
             file.write(settings)
         before = _origin(folder)
-        with _log_to(folder / "log.txt", config.quiet):
+        with _log_to(folder / _LOG, config.quiet):
             _fit(aligner, data, config)
         summary = {
             **aligner.result,
@@ -100,7 +103,9 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"'{folder}' is no folder")
     if not resume:
-        if folder.exists() and any(folder.iterdir()):
+        # What a run leaves that failed before its first epoch had ended is no run yet.
+        left = {CONFIG, LOCK, _LOG}
+        if folder.exists() and any(path.name not in left for path in folder.iterdir()):
             raise ValueError(f"'{folder}' exists; --resume continues it, or choose another --out")
         return
     path = folder / CONFIG
@@ -113,6 +118,18 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
         old["training"]["epochs"] = new["training"]["epochs"]  # may go on for longer
     if old != new:
         raise ValueError(f"'{folder}' was started with other settings; they are in {path}")
+
+
+def _check_voters(excluded: Sequence[str], model: AlignmentModel, data: HeteroData) -> None:
+    """Finds names that no setting makes a voter; a round of calibration, which knows the voters
+    there are, comes only after many epochs."""
+    names = [name for name in model.out_channels if name != "joint"]
+    voters = [*names, *frozen_views(data["source"], names), "propagation", "momentum"]
+    for name in excluded:
+        if name not in voters:
+            raise ValueError(
+                f"'excluded_voters' needs to be among {', '.join(voters)} (got '{name}')"
+            )
 
 
 def _origin(folder: Path) -> dict[str, Any]:
@@ -154,8 +171,9 @@ def _fit(aligner: Aligner, data: HeteroData, config: Namespace) -> None:
 
 
 def _print_summary(summary: dict[str, Any], folder: Path) -> None:
+    refit = f" + {summary['refit_epochs']}" if summary["refit_epochs"] else ""
     echo(
-        f"{summary['model']} on {summary['dataset']}: {summary['epochs']} epochs in "
+        f"{summary['model']} on {summary['dataset']}: {summary['epochs']}{refit} epochs in "
         f"{summary['train_seconds']:.0f} s, {summary['num_pseudo_labels']} pseudo-labels"
     )
     for split in ("val", "test"):

@@ -20,6 +20,7 @@ def resolve_links(
     path: Path | None = None,
     place: Callable[[int], int | None] = lambda row: None,
     what: str = "",
+    columns: tuple[str, str] = SIDES,
 ) -> tuple[Tensor, np.ndarray]:
     """Turns pairs of ids into pairs of local ids.
 
@@ -32,6 +33,7 @@ def resolve_links(
         path (Path, optional): File of the links. (default: :obj:`None`)
         place (Callable): Line of a row.
         what (str): Stands before messages that no line belongs to. (default: :obj:`""`)
+        columns (tuple[str, str]): Names of the columns of the ids, for messages.
 
     Returns:
         Links :math:`(2, A)`, and the rows they stand in.
@@ -41,11 +43,11 @@ def resolve_links(
     for row, texts in enumerate(zip(*ends, strict=True)):
         before = f"{what}, row {row}: " if what else ""
         local = []
-        for side, text, number in zip(SIDES, texts, numbers, strict=True):
+        for column, text, number in zip(columns, texts, numbers, strict=True):
             entity = number.get(text.strip(), -1)
             local.append(entity)
             if entity < 0:
-                rule = f"{before}entity '{text}' in column '{side}' is unknown"
+                rule = f"{before}entity '{text}' in column '{column}' is unknown"
                 findings.error("link to unknown id", rule, path, place(row))
         pair = (local[0], local[1])
         if min(pair) < 0:
@@ -55,14 +57,12 @@ def resolve_links(
             findings.error("link twice", rule, path, place(row))
         else:
             kept[pair] = row
-    for column, side in enumerate(SIDES):
-        counts = Counter(pair[column] for pair in kept)
+    for end, side in enumerate(SIDES):
+        counts = Counter(pair[end] for pair in kept)
         for pair, row in kept.items():
-            if counts[pair[column]] > 1:
-                uri = graphs[column].uri[pair[column]]
-                rule = (
-                    f"{what and what + ': '}{side} entity '{uri}' has {counts[pair[column]]} links"
-                )
+            if counts[pair[end]] > 1:
+                uri = graphs[end].uri[pair[end]]
+                rule = f"{what and what + ': '}{side} entity '{uri}' has {counts[pair[end]]} links"
                 findings.warning("one-to-many link", rule, path, place(row))
     links = torch.tensor(list(kept), dtype=torch.long).view(-1, 2).t().contiguous()
     return links, np.fromiter(kept.values(), dtype=np.int64, count=len(kept))

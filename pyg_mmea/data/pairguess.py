@@ -11,7 +11,7 @@ from pyg_mmea.data.guess import Guess, find_id, guess_column
 from pyg_mmea.data.guess_pair import match_columns
 from pyg_mmea.data.layout import read_folder
 from pyg_mmea.data.pairspec import ColumnSpec
-from pyg_mmea.data.rdf import read_rdf
+from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf
 from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_table, sniff
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.errors import DataError
@@ -148,6 +148,8 @@ def _open(path: Path) -> tuple[FileDraft, TableFile]:
         if all(found.values()) and len(table.columns) == 3:
             named = {key: name for key, name in found.items() if name}
             return FileDraft(path, kind, {**options, **named}), table
+    if not any(table.columns.values()):
+        raise DataError("holds no row, only names of columns", path)
     return FileDraft(path, "table", options), table
 
 
@@ -193,11 +195,18 @@ def _draft_graph(side: SideDraft, path: Path, which: int) -> SideDraft:
         pair = read_folder(path)
         draft, graph = FileDraft(path, "folder"), (pair.source, pair.target)[which]
     else:
+        _check_suffix(path)
         draft, graph = FileDraft(path, "rdf"), read_rdf(path, SIDES[which], None)
     side.files.append(draft)
     side.ids[path.stem] = set(graph.uri)
     draft.columns = _graph_columns(graph)
     return side
+
+
+def _check_suffix(path: Path) -> None:
+    if path.is_file() and path.suffix.lower() not in RDF_SUFFIXES:
+        tables, graphs = (", ".join(suffixes) for suffixes in (SUFFIXES, RDF_SUFFIXES))
+        raise DataError(f"a table needs to end in {tables}, RDF in {graphs}", path)
 
 
 def _graph_columns(graph: GraphTables) -> list[Guess]:
@@ -214,6 +223,7 @@ def _draft_links(path: Path, sides: tuple[SideDraft, SideDraft]) -> FileDraft:
     if path.is_dir():
         return FileDraft(path, "folder")
     if path.suffix.lower() not in SUFFIXES:
+        _check_suffix(path)
         return FileDraft(path, "rdf")
     draft, table = _open(path)
     draft.kind = "links"

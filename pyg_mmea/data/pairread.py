@@ -137,8 +137,9 @@ def _read_links(
         findings.error("column missing", text, path)
     if missing:
         return none, None
-    columns = (table.columns[spec.source], table.columns[spec.target])
-    links, rows = resolve_links(columns, graphs, findings, path, table.place)
+    named = (spec.source, spec.target)
+    ends = (table.columns[spec.source], table.columns[spec.target])
+    links, rows = resolve_links(ends, graphs, findings, path, table.place, columns=named)
     if links.size(1) == 0:
         findings.error("no link", "holds no link", path)
     return links, _seeds(spec, table.columns, rows, path, findings)
@@ -263,6 +264,9 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
     findings = Findings()
     pair = read_pair_file(Path(path), findings)
     content = None if pair is None else read_pair(pair, findings)
+    if pair is not None and not (pair.links.file or pair.links.folder):
+        text = "names no 'links'; training needs some, or seeds by 'PivotAnchors'"
+        findings.warning("no links", text, pair.path)
     if content is None or not images:
         return findings, content
     for side in content.sides:

@@ -37,6 +37,10 @@ _NAMES = (
     "http://xmlns.com/foaf/0.1/name",
 )
 _FORMATS = ("xml", "n3", "turtle", "nt", "trix", "nquads", "trig", "json-ld")
+RDF_SUFFIXES = (
+    *(".ttl", ".nt", ".n3", ".nq", ".nquads", ".trig", ".trix", ".rdf", ".owl", ".xml"),
+    *(".json", ".jsonld", ".json-ld"),
+)
 _SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
 
 

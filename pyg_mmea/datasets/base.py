@@ -140,8 +140,9 @@ class AlignmentDataset(InMemoryDataset, ABC):
         root (str): Folder that holds the files.
         split (str): :obj:`"official"` takes the seeds that come with the data, :obj:`"random"`
             draws them. (default: :obj:`"official"`)
-        seed_ratio (float): Fraction of the links that are seeds under :obj:`split="random"`.
-            (default: :obj:`0.3`)
+        seed_ratio (float, optional): Fraction of the links that are seeds under
+            :obj:`split="random"`; an official split says itself which are.
+            (default: :obj:`None`, which is :obj:`0.3`)
         val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
         split_seed (int): Seed of the draws, independent of the seed of a model.
             (default: :obj:`0`)
@@ -163,18 +164,20 @@ class AlignmentDataset(InMemoryDataset, ABC):
 
     Raises:
         DataError: If a file is broken. Nothing is written then.
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or if :obj:`seed_ratio` is given and the split
+            is official.
     """
 
     _data: Any
     # Modalities that the files of a subclass can have beside those of the library.
     own_modalities: tuple[str, ...] = ()
+    default_seed_ratio = 0.3
 
     def __init__(
         self,
         root: str,
         split: Split = "official",
-        seed_ratio: float = 0.3,
+        seed_ratio: float | None = None,
         val_ratio: float = 0.1,
         split_seed: int = 0,
         features: str | Sequence[str] = "auto",
@@ -188,9 +191,15 @@ class AlignmentDataset(InMemoryDataset, ABC):
     ) -> None:
         if split not in ("official", "random"):
             raise ValueError(f"'split' needs to be 'official' or 'random' (got '{split}')")
-        split_anchors(0, seed_ratio, val_ratio, split_seed)  # checks the ratios
         self.split = split
-        self.seed_ratio = seed_ratio
+        self.seed_ratio = self.default_seed_ratio if seed_ratio is None else seed_ratio
+        split_anchors(0, self.seed_ratio, val_ratio, split_seed)  # checks the ratios
+        # The default changes nothing; it is in the settings of older runs.
+        if split == "official" and self.seed_ratio != self.default_seed_ratio:
+            raise ValueError(
+                f"'seed_ratio' (got {seed_ratio}) goes with a split that is drawn; this one is "
+                "official: leave it out, or set 'split' to 'random'"
+            )
         self.val_ratio = val_ratio
         self.split_seed = split_seed
         self.features = parse_features(features, self.own_modalities)

@@ -62,13 +62,16 @@ class Catalogue(AlignmentDataset):
             (the same, but for the background) to 1. (default: :obj:`0.5`)
         missing_images (float): Share of the shop's products without a picture; the manufacturer
             lacks a third of it. (default: :obj:`0.15`)
-        seed_ratio (float): Fraction of the links that are seeds. (default: :obj:`0.2`)
+        seed_ratio (float, optional): Fraction of the links that are seeds.
+            (default: :obj:`None`, which is :obj:`0.2`)
         **kwargs: Arguments of :class:`~pyg_mmea.datasets.AlignmentDataset`. There is no official
             split.
 
     Raises:
         ValueError: If an argument is out of range.
     """
+
+    default_seed_ratio = 0.2
 
     def __init__(
         self,
@@ -81,7 +84,7 @@ class Catalogue(AlignmentDataset):
         image_noise: float = 0.5,
         missing_images: float = 0.15,
         split: Split = "random",
-        seed_ratio: float = 0.2,
+        seed_ratio: float | None = None,
         **kwargs: Any,
     ) -> None:
         if num_products < 12:

@@ -82,7 +82,8 @@ class MMKB(AlignmentDataset):
         pair (str): :obj:`"FB15K-DB15K"` or :obj:`"FB15K-YAGO15K"`.
             (default: :obj:`"FB15K-DB15K"`)
         split (str): See :class:`~pyg_mmea.datasets.AlignmentDataset`. (default: :obj:`"random"`)
-        seed_ratio (float): Fraction of the links that are seeds. (default: :obj:`0.2`)
+        seed_ratio (float, optional): Fraction of the links that are seeds.
+            (default: :obj:`None`, which is :obj:`0.2`)
         **kwargs: Further arguments of :class:`~pyg_mmea.datasets.AlignmentDataset`.
 
     Raises:
@@ -90,12 +91,14 @@ class MMKB(AlignmentDataset):
         DataError: If a file is missing or broken.
     """
 
+    default_seed_ratio = 0.2
+
     def __init__(
         self,
         root: str | None = None,
         pair: Literal["FB15K-DB15K", "FB15K-YAGO15K"] = "FB15K-DB15K",
         split: Split = "random",
-        seed_ratio: float = 0.2,
+        seed_ratio: float | None = None,
         **kwargs: Any,
     ) -> None:
         if pair not in PAIRS:

@@ -42,22 +42,24 @@ class TablePair(AlignmentDataset):
         config (str): The ``pair.yaml``. Paths in it start from its folder.
         split (str): By default :obj:`"official"` if the links have a column that says which are
             for training, and :obj:`"random"` otherwise. (default: :obj:`"auto"`)
-        seed_ratio (float): Fraction of the links to learn from under :obj:`"random"`; the others
-            measure the result. (default: :obj:`0.8`)
+        seed_ratio (float, optional): Fraction of the links to learn from under :obj:`"random"`;
+            the others measure the result. (default: :obj:`None`, which is :obj:`0.8`)
         val_ratio (float): Fraction of those that validate. (default: :obj:`0.25`)
         **kwargs: Arguments of :class:`~pyg_mmea.datasets.AlignmentDataset`.
 
     Raises:
         DataError: If a file is missing or broken.
+        ValueError: If :obj:`seed_ratio` is given and the links have a split of their own.
     """
 
     own_modalities = (NUMBER, TEXT)
+    default_seed_ratio = 0.8
 
     def __init__(
         self,
         config: str,
         split: Split | str = "auto",
-        seed_ratio: float = 0.8,
+        seed_ratio: float | None = None,
         val_ratio: float = 0.25,
         **kwargs: Any,
     ) -> None:

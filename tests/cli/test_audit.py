@@ -1,8 +1,10 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from pyg_mmea.calibration import Ledger, in_force, replay
 from pyg_mmea.calibration.ledger import LEDGER_NAME
@@ -56,7 +58,10 @@ def test_history_of_a_pair(cli, calibrated: Path) -> None:
     assert "structure: " in out
     found = json.loads(cli("audit", calibrated, "--pair", *uris, "--format", "json")[1])
     assert found == [entry for entry in entries(calibrated) if entry.get("uri") == uris]
-    assert "no decision" in cli("audit", calibrated, "--pair", "nobody", "no one")[1]
+    data = FakeMMKG()[0]
+    undecided = [data["source"].uri[0], data["target"].uri[0]]
+    assert undecided not in [entry.get("uri") for entry in entries(calibrated)]
+    assert "no decision" in cli("audit", calibrated, "--pair", *undecided)[1]
 
 
 def test_bad_usage(cli, calibrated: Path, tmp_path: Path) -> None:
@@ -65,6 +70,8 @@ def test_bad_usage(cli, calibrated: Path, tmp_path: Path) -> None:
     for arguments, words in (
         ([calibrated, "--accept", "nobody", uris[1]], "'nobody' is no source entity"),
         ([calibrated, "--reject", uris[0], "no one"], "'no one' is no target entity"),
+        ([calibrated, "--pair", uris[0], "no one"], "'no one' is no target entity of the run"),
+        ([calibrated, "--pair", *uris[::-1], "--format", "json"], "is no source entity"),
         ([calibrated, "--note", "why"], "needs '--accept', '--reject' or '--undo'"),
         ([calibrated, "--undo", *uris], "nothing was decided on"),
         ([calibrated, "--reject", *uris, "--format", "json"], "go with no decision"),
@@ -87,6 +94,22 @@ def test_conflicts_are_refused(cli, calibrated: Path) -> None:
     assert "has another counterpart" in err
     uris = last_pair(calibrated)
     assert cli("audit", calibrated, "--pair", *uris, "--accept", *uris)[0] == 2
+
+
+def test_decisions_on_other_data_are_refused(cli, calibrated: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(calibrated, run)
+    config = run / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings["data"]["init_args"]["num_dangling"] += 1
+    config.write_text(yaml.safe_dump(settings))
+    uris = last_pair(run)
+    for verdict in ("--reject", "--accept", "--undo"):
+        code, _, err = cli("audit", run, verdict, *uris)
+        assert code == 2
+        assert "'data' needs to be the pair that was fitted" in err
+    assert last_pair(run) == uris
+    assert not any(entry.get("reason") == "by hand" for entry in entries(run))
 
 
 def test_decisions_bind_the_next_training(cli, calibrated: Path) -> None:

@@ -82,7 +82,7 @@ def test_check_of_tables_counts_by_rule(cli, table_folder: Path) -> None:
     assert code == 2
     lines = err.splitlines()
     where = table_folder / "links.csv"
-    assert f"error: {where}:4: entity 'X0' in column 'target' is unknown" in lines
+    assert f"error: {where}:4: entity 'X0' in column 'b' is unknown" in lines
     assert "error: 4 more of 'link to unknown id'" in lines
     assert lines[-1].endswith("has 10 errors, see above by rule")
     totals = {tuple(line.rsplit(maxsplit=2)) for line in out.splitlines()}

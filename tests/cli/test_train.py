@@ -99,6 +99,30 @@ def test_a_run_is_never_overwritten(cli, quick, finished: Path) -> None:
     assert (finished / "result.json").read_bytes() == before
 
 
+def test_a_run_that_failed_at_its_start_is_started_anew(cli, quick, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, _, err = cli("train", *quick, "--data.seed_ratio=0", "--out", out)
+    assert (code, sorted(path.name for path in out.iterdir())) == (
+        2,
+        [".train.lock", "config.yaml", "log.txt"],
+    )
+    assert "link" in err
+    assert cli("train", *quick, "--out", out)[0] == 0
+    assert _result(out)["num_seeds"] > 0
+    assert yaml.safe_load((out / "config.yaml").read_text())["data"]["init_args"]["seed_ratio"] > 0
+    for gone in ("result.json", "config.yaml", "aligner.pt", "metrics.csv"):
+        (out / gone).unlink()
+        assert cli("train", *quick, "--out", out)[0] == 2, gone  # a checkpoint is a run
+
+
+def test_a_voter_that_does_not_exist_is_found_at_the_start(cli, quick, tmp_path: Path) -> None:
+    option = "--calibration.excluded_voters=[imgae]"
+    code, _, err = cli("train", *quick, option, "--out", tmp_path / "run")
+    assert code == 2
+    assert "'excluded_voters' needs to be among structure" in err
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_goes_on_where_a_setting_is_newer_than_the_run(
     cli, finished: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +133,14 @@ def test_resume_goes_on_where_a_setting_is_newer_than_the_run(
     (old / "config.yaml").write_text(yaml.safe_dump(settings))
     code, _, err = cli("train", "--config", finished / "config.yaml", "--out", old, "--resume")
     assert (code, "other settings" in err) == (0, False)
+
+
+def test_the_summary_counts_all_epochs(cli, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    code, out, _ = cli("train", "--out", run, "--resume", "--quiet")
+    assert code == 0
+    assert out.startswith("PCMEA on FakeMMKG: 4 + 2 epochs in ")
 
 
 def test_resume_refuses_other_settings(cli, quick, finished: Path, tmp_path: Path) -> None:
@@ -163,14 +195,15 @@ def test_without_calibration(cli, quick, tmp_path: Path) -> None:
     code, out, err = cli("train", *quick, "--calibration=none", "--out", tmp_path / "run")
     assert code == 0
     assert err.strip() == f"The run is in {tmp_path / 'run'}"  # no warnings, no log
-    assert "PCMEA on FakeMMKG" in out
     assert "hits@1" in out
     result = _result(tmp_path / "run")
+    epochs = f"{result['epochs']} + {result['refit_epochs']} epochs"
+    assert out.startswith(f"PCMEA on FakeMMKG: {epochs} in ")
     assert result["num_pseudo_labels"] == 0
     assert cli("train", "--resume", "--quiet", "--out", tmp_path / "run")[0] == 0
     assert _result(tmp_path / "run")["run"] == result["run"]  # without a ledger, too
     assert Ledger.of(tmp_path / "run").run == result["run"]
-    uris = ["a", "b"]
+    uris = [load_data(tmp_path / "run")[side].uri[0] for side in ("source", "target")]
     for options, words in (
         ([], "no round of calibration took place"),
         (["--format=json"], '"rounds": []'),
@@ -198,6 +231,69 @@ def test_bad_usage(cli, tmp_path: Path, arguments: list[str]) -> None:
     assert code == 2
     assert "error: " in err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data.seed_ratio=2"], "'seed_ratio' needs to be in [0, 1] (got 2.0)"),
+        (["--calibration.precision=95"], "'precision' needs to be in [0, 1] (got 95.0)"),
+        (
+            ["--calibration.pool=PseudoLabelPool", "--calibration.pool.patience=0"],
+            "'patience' needs to be at least 1 and 'min_votes' at least 0 (got 0 and 2)",
+        ),
+        (
+            [f"--data.transform{x}" for x in ("=HideFeatures", ".modality=image", ".ratio=3")],
+            "'ratio' needs to be in [0, 1] (got 3.0)",
+        ),
+        (["--data=AlignmentFolder", "--data.root=none"], "none: folder is missing"),
+        (
+            ["--data=TablePair", "--data.config=/none/pair.yaml"],
+            "/none/pair.yaml: file is missing; 'pyg-mmea init' writes one",
+        ),
+    ],
+)
+def test_a_mistake_in_a_setting_is_one_line(
+    cli, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    data = [] if arguments[0].startswith("--data=") else ["--data=FakeMMKG"]
+    code, out, err = cli("train", *data, *arguments, "--out", tmp_path / "run")
+    assert (code, out, err) == (2, "", f"pyg-mmea: error: {message}\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "links", "words"),
+    [
+        ("id\na\na\n", "ours,theirs\na,b\n", "source.csv:3: id 'a' is there twice"),
+        ("id\na\n", "ours,theirs\nz,b\n", "links.csv:2: entity 'z' in column 'ours' is"),
+        ("key\na\n", "ours,theirs\na,b\n", "source.csv: "),
+        ("", "ours,theirs\na,b\n", "source.csv: "),
+    ],
+)
+def test_a_mistake_in_a_table_is_one_line(
+    cli, tmp_path: Path, source: str, links: str, words: str
+) -> None:
+    (tmp_path / "source.csv").write_text(source)
+    (tmp_path / "target.csv").write_text("id\nb\n")
+    (tmp_path / "links.csv").write_text(links)
+    tables = {
+        side: {"tables": [{"file": f"{side}.csv", "columns": {"id": "id"}}]}
+        for side in ("source", "target")
+    }
+    config = tmp_path / "pair.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {**tables, "links": {"file": "links.csv", "source": "ours", "target": "theirs"}}
+        )
+    )
+    option = f"--data.config={config}"
+    code, out, err = cli("train", "--data=TablePair", option, "--out", tmp_path / "run")
+    (line,) = err.splitlines()
+    assert (code, out) == (2, "")
+    assert line.startswith(f"pyg-mmea: error: {tmp_path}/{words}")
+    assert "Union" not in line
+    assert line == cli("datasets", "info", "TablePair", "--config", config)[2].strip()
 
 
 def _missing(folder: Path) -> None:

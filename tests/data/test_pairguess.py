@@ -75,6 +75,18 @@ def test_what_cannot_be_guessed_is_said(table_folder: Path) -> None:
         draft_pair(good, [table_folder / "c.csv"])
     with pytest.raises(DataError, match=r"c\.csv: no column holds ids of the source"):
         draft_pair(good, [table_folder / "b.csv"], table_folder / "c.csv")
+    (table_folder / "c.csv").write_text("id,y\n")
+    with pytest.raises(DataError, match=r"c\.csv: holds no row"):
+        draft_pair(good, [table_folder / "c.csv"])
+    with pytest.raises(DataError, match=r"c\.csv: holds no row"):
+        draft_pair(good, [table_folder / "b.csv"], table_folder / "c.csv")
+    for name in ("d.xlsx", "d.csv.gz"):
+        (table_folder / name).write_bytes(b"PK\x03\x04")
+        message = r"a table needs to end in \.csv, .*\.parquet, RDF in \.ttl, "
+        with pytest.raises(DataError, match=message):
+            draft_pair([table_folder / name], good)
+        with pytest.raises(DataError, match=message):
+            draft_pair(good, [table_folder / "b.csv"], table_folder / name)
     with pytest.raises(DataError, match="needs to be all that a side has"):
         draft_pair([*good, table_folder], good)
     with pytest.raises(DataError, match="file is missing"):

@@ -133,10 +133,8 @@ def test_a_decimal_mark_that_no_cell_explains_is_a_warning_until_it_is_said(
     findings, content = check_pair(tmp_path / "pair.yaml")
     assert content is not None
     assert content.sides[0].numbers["weight"].tolist() == [7.0, number]
-    if decimal:
-        assert findings.num_warnings == 0
-    else:
-        assert [rule.name for rule in findings.rules.values()] == ["decimal mark"]
+    assert set(findings.rules) == ({"no links"} if decimal else {"no links", "decimal mark"})
+    if not decimal:
         [first, _] = findings.rules["decimal mark"].examples
         assert "a.csv:3: weight: '1,234' is taken for 1234 and may be 1.234" in str(first)
 
@@ -286,6 +284,14 @@ WARNINGS: dict[str, tuple[Change, str, str, int | None]] = {
         None,
     ),
 }
+
+
+def test_a_pair_without_links_is_a_warning(table_folder: Path) -> None:
+    _yaml("links: {file: links.csv, source: a, target: b, split: part}", "")(table_folder)
+    findings, content = check_pair(table_folder / "pair.yaml")
+    assert content is not None
+    assert findings.num_errors == 0
+    assert "names no 'links'" in str(findings.rules["no links"].examples[0])
 
 
 @pytest.mark.parametrize("case", WARNINGS)

@@ -49,6 +49,7 @@ def test_without_official_split(eva_folder: Path) -> None:
     [
         ({"split": "best"}, "'split' needs to be 'official' or 'random'"),
         ({"seed_ratio": 2.0}, "'seed_ratio' needs to be in"),
+        ({"seed_ratio": 0.5}, "'seed_ratio' .got 0.5. goes with a split that is drawn"),
         ({"val_ratio": 1.0}, "'val_ratio' needs to be in"),
         ({"features": "smell"}, "'features' needs to be among"),
     ],
@@ -118,7 +119,8 @@ def test_cache_is_never_stale(eva_folder: Path) -> None:
     ]
     assert len({names(**kwargs) for kwargs in variants}) == len(variants)
     # What does not change the pair does not change the name.
-    assert names(seed_ratio=0.9) == names()
+    assert names(split="random", seed_ratio=0.3) == names(split="random")
+    assert names(seed_ratio=0.3) == names()  # what settings of older runs say
     # A file that changes does.
     before = names()
     (eva_folder / "triples_1").write_text("0\t7\t2\n")

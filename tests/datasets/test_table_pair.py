@@ -147,6 +147,17 @@ def test_split_without_a_column(table_folder: Path) -> None:
         TablePair(str(path), split="official")
 
 
+def test_a_ratio_is_no_word_on_a_split_that_the_links_have(table_folder: Path) -> None:
+    path = str(table_folder / "pair.yaml")
+    with pytest.raises(
+        ValueError, match=r"'seed_ratio' \(got 1.0\) goes with a split that is drawn"
+    ):
+        TablePair(path, seed_ratio=1.0)
+    anchors = TablePair(path, split="random", seed_ratio=1.0)[0][ANCHOR_EDGE]
+    assert not anchors.test_mask.any()
+    assert TablePair(path, split="random").seed_ratio == 0.8
+
+
 def test_names_alone_and_no_link(tmp_path: Path) -> None:
     for side in "ab":
         rows = "".join(f"{side}{i},thing {i}\n" for i in range(5))
