@@ -129,17 +129,13 @@ def _summarise(entries: list[Entry], in_use: dict[int, set[tuple[int, int]]], fo
         if is_by_hand(entry):
             by_hand[entry["decision"]] += 1
         elif entry["decision"] == "round":
-            rounds[entry["epoch"]] = {
-                "epoch": entry["epoch"],
-                "candidates": entry["num_candidates"],
-                "threshold": entry["threshold"],
-                "accepted": 0,
-                "dropped": 0,
-                "in use": len(in_use[entry["epoch"]]),
-            }
+            row = rounds.setdefault(entry["epoch"], _row(entry["epoch"], in_use))
+            row |= {"candidates": entry["num_candidates"], "threshold": entry["threshold"]}
         else:
             ended = "accepted" if entry["decision"] == "accept" else "dropped"
-            rounds[entry["epoch"]][ended] += 1
+            # Between two rounds labels end by decisions, and come back.
+            row = rounds.setdefault(entry["epoch"], _row(entry["epoch"], in_use))
+            row[ended] += 1
             reasons[f"{entry['decision']}: {entry['reason']}"] += 1
     if form == "json":
         summary = {"rounds": list(rounds.values()), "reasons": reasons, "by hand": by_hand}
@@ -158,6 +154,17 @@ def _summarise(entries: list[Entry], in_use: dict[int, set[tuple[int, int]]], fo
         echo("")
     for text, count in [*reasons.items(), *((f"{k} ({BY_HAND})", n) for k, n in by_hand.items())]:
         echo(f"{count:8d}  {text}")
+
+
+def _row(epoch: int, in_use: dict[int, set[tuple[int, int]]]) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "candidates": None,
+        "threshold": None,
+        "accepted": 0,
+        "dropped": 0,
+        "in use": len(in_use[epoch]),
+    }
 
 
 def _cell(value: float | None) -> str:

@@ -51,7 +51,7 @@ class _Parser(ArgumentParser):
             return super().instantiate(*args, instantiators=[(make, object, True)], **kwargs)
         except Exception:
             if failures:  # jsonargparse buries it in what every other type of a union says
-                raise failures[0] from None
+                raise failures[0] from failures[0].__cause__
             raise
 
 

@@ -54,6 +54,7 @@ def run(arguments: Sequence[str]) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder):
+        _check_folder(parser, folder, config.resume, settings)  # another one may have come before
         with atomic_write(folder / CONFIG) as file:
             file.write(settings)
         before = _origin(folder)

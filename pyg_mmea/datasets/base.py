@@ -141,7 +141,8 @@ class AlignmentDataset(InMemoryDataset, ABC):
         split (str): :obj:`"official"` takes the seeds that come with the data, :obj:`"random"`
             draws them. (default: :obj:`"official"`)
         seed_ratio (float, optional): Fraction of the links that are seeds under
-            :obj:`split="random"`; an official split says itself which are.
+            :obj:`split="random"`; an official split says itself which are, and a warning that it
+            was given for nothing.
             (default: :obj:`None`, which is :obj:`0.3`)
         val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
         split_seed (int): Seed of the draws, independent of the seed of a model.
@@ -164,8 +165,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
 
     Raises:
         DataError: If a file is broken. Nothing is written then.
-        ValueError: If an argument is out of range, or if :obj:`seed_ratio` is given and the split
-            is official.
+        ValueError: If an argument is out of range.
     """
 
     _data: Any
@@ -194,11 +194,12 @@ class AlignmentDataset(InMemoryDataset, ABC):
         self.split = split
         self.seed_ratio = self.default_seed_ratio if seed_ratio is None else seed_ratio
         split_anchors(0, self.seed_ratio, val_ratio, split_seed)  # checks the ratios
-        # The default changes nothing; it is in the settings of older runs.
         if split == "official" and self.seed_ratio != self.default_seed_ratio:
-            raise ValueError(
-                f"'seed_ratio' (got {seed_ratio}) goes with a split that is drawn; this one is "
-                "official: leave it out, or set 'split' to 'random'"
+            # No error: runs that were given one can still be read.
+            logger.warning(
+                "'seed_ratio' (got %s) changes nothing: the split is official; 'split' set to "
+                "'random' draws one",
+                seed_ratio,
             )
         self.val_ratio = val_ratio
         self.split_seed = split_seed

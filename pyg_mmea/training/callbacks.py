@@ -166,6 +166,10 @@ def _read(path: Path) -> pd.DataFrame:
 class LastingStop(EarlyStopping):
     """Stops early, and a training that was stopped so does not go on when it is resumed."""
 
+    @property
+    def state_key(self) -> str:
+        return super().state_key.replace(type(self).__qualname__, EarlyStopping.__qualname__)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops before the first epoch if the checkpoint is of a training that had stopped."""
         if self.stopped_epoch > 0:

@@ -128,7 +128,7 @@ class TrainingConfig:
             "propagation_channels",
         ):
             value = getattr(self, name)
-            if value is not None and (value < 1 or value != int(value)):
+            if value is not None and not (1 <= value < math.inf and value == int(value)):
                 raise ValueError(f"'{name}' needs to be at least 1, and whole (got {value})")
         if isinstance(self.batch_entities, str):
             allowed = self.batch_entities in ("auto", "all")

@@ -75,7 +75,8 @@ class Fitting:
             ledger.resume(0)
         self.seeds = Seeds.read(data, ledger)
         self.ledger = ledger if first else None
-        self._warn_of_few_rounds()
+        if first:
+            self._warn_of_few_rounds()
         self.run_id = ledger.run
         self.visible = in_precision(HideAnchors("train")(data), config)
         self.again: PhaseResult | None = None
@@ -85,7 +86,8 @@ class Fitting:
         config, needed = self.config, getattr(self.calibrator.pool, "patience", 1)
         if not self.calibrate or config.switch_epoch == "auto":
             return
-        num_rounds = len(range(max(config.switch_epoch, 1), config.epochs + 1, config.round_every))
+        first = config.switch_epoch or config.round_every
+        num_rounds = len(range(first, config.epochs + 1, config.round_every))
         if num_rounds < needed:
             logger.warning(
                 "no pseudo-label will be used: it takes %d rounds of calibration to accept one, "

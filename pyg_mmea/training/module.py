@@ -104,7 +104,7 @@ class AlignmentModule(LightningModule):
             epochs (int): Number of epochs.
             before (int): Number of epochs so far.
         """
-        self._had_switched = self.has_switched(before - 1)
+        self._had_switched = self.has_switched(before)
         self.train_links, self.epochs, self.goes_on = links, epochs, True
 
     def setup(self, stage: str) -> None:

@@ -126,6 +126,7 @@ def run_phase(
         warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
         warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
         warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
+        warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
         trainer = Trainer(
             accelerator=_accelerator(config.accelerator),
             devices=config.devices,

@@ -11,6 +11,7 @@ from pyg_mmea.calibration.ledger import LEDGER_NAME
 from pyg_mmea.cli import main
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Aligner
+from pyg_mmea.training.record import settle
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.utils.pairs import contains
 
@@ -48,6 +49,30 @@ def test_summary_adds_up(cli, calibrated: Path) -> None:
     assert [len(pairs) for pairs in history.values()] == [r["in use"] for r in summary["rounds"]]
     late = json.loads(cli("audit", calibrated, "--since-epoch", 3, "--format", "json")[1])
     assert late["rounds"] == [each for each in summary["rounds"] if each["epoch"] >= 3]
+
+
+def test_labels_that_ended_between_two_rounds_have_a_row(
+    cli, calibrated: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(calibrated, folder)
+    ledger, history = Ledger(folder / LEDGER_NAME), replay(entries(folder))
+    before = history[max(history)]
+    settle(ledger, torch.tensor(sorted(before)[1:]).t(), FakeMMKG()[0])
+    code, out, _ = cli("audit", folder, "--format", "json")
+    assert code == 0
+    *_, row = json.loads(out)["rounds"]
+    assert row == {
+        "epoch": max(history) + 1,
+        "candidates": None,
+        "threshold": None,
+        "accepted": 0,
+        "dropped": 1,
+        "in use": len(before) - 1,
+    }
+    assert cli("audit", folder)[0] == 0
+    late = cli("audit", folder, "--since-epoch", max(history) + 1, "--format", "json")[1]
+    assert json.loads(late)["rounds"] == [row]
 
 
 def test_history_of_a_pair(cli, calibrated: Path) -> None:

@@ -147,12 +147,14 @@ def test_split_without_a_column(table_folder: Path) -> None:
         TablePair(str(path), split="official")
 
 
-def test_a_ratio_is_no_word_on_a_split_that_the_links_have(table_folder: Path) -> None:
+def test_a_ratio_is_no_word_on_a_split_that_the_links_have(
+    table_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = str(table_folder / "pair.yaml")
-    with pytest.raises(
-        ValueError, match=r"'seed_ratio' \(got 1.0\) goes with a split that is drawn"
-    ):
-        TablePair(path, seed_ratio=1.0)
+    TablePair(path)
+    assert "seed_ratio" not in caplog.text
+    TablePair(path, seed_ratio=1.0)
+    assert "'seed_ratio' (got 1.0) changes nothing" in caplog.text
     anchors = TablePair(path, split="random", seed_ratio=1.0)[0][ANCHOR_EDGE]
     assert not anchors.test_mask.any()
     assert TablePair(path, split="random").seed_ratio == 0.8

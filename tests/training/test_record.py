@@ -40,8 +40,10 @@ def test_settling_names_what_came_and_went(tmp_path: Path, pair: HeteroData) -> 
 def test_settling_does_not_go_back_in_time(tmp_path: Path, pair: HeteroData) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
     record(ledger, [{"pair": [0, 0], "decision": "accept", "reason": "votes"}], 4, pair)
-    settle(ledger, pairs(), pair)
-    assert ledger.read()[-1]["epoch"] == 4
+    settle(ledger, pairs((1, 1)), pair, 2)
+    assert {entry["epoch"] for entry in ledger.read()} == {4}
+    settle(ledger, pairs(), pair)  # at the end: what the last epoch trained on stays recorded
+    assert replay(ledger.read()) == {4: {(1, 1)}, 5: set()}
 
 
 def test_nothing_is_written_where_all_is_as_it_was(tmp_path: Path, pair: HeteroData) -> None:
