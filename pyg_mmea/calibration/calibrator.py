@@ -13,6 +13,7 @@ from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
 from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.pairs import check_links, free_entities
 from pyg_mmea.utils.search import SEARCHES
 
@@ -144,10 +145,10 @@ class Calibrator:
             ValueError: If links are no integers of shape :math:`(2, L)`, or of no entity, or if
                 there is no joint embedding.
         """
-        for side in ("source", "target"):
+        for side in SIDES:
             if "joint" not in online[side]:
                 raise ValueError(f"'online' needs a 'joint' embedding (got {[*online[side]]})")
-        sizes = [online[side]["joint"].size(0) for side in ("source", "target")]
+        sizes = [online[side]["joint"].size(0) for side in SIDES]
         for name, links in (("train", train_links), ("calibration", calibration_links)):
             check_links(f"{name}_links", links, sizes)
         candidates, votes, _ = self.examine(online, momentum, train_links)

@@ -49,7 +49,7 @@ class TablePair(AlignmentDataset):
 
     Raises:
         DataError: If a file is missing or broken.
-        ValueError: If :obj:`seed_ratio` is given and the links have a split of their own.
+        ValueError: If an argument is out of range.
     """
 
     own_modalities = (NUMBER, TEXT)

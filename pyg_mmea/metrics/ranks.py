@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.pairs import check_links, known_answers
 from pyg_mmea.utils.similarity import CSLSTerms, unit_pair
 from pyg_mmea.utils.topk import Tile, tile_width, tiles
@@ -207,7 +208,7 @@ def candidate_axes(
         raise ValueError(
             f"'candidates' needs to be 'test', 'all' or two tensors of ids (got {candidates!r})"
         )
-    for name, ids, num in zip(("source", "target"), extra, (num_s, num_t), strict=True):
+    for name, ids, num in zip(SIDES, extra, (num_s, num_t), strict=True):
         if isinstance(ids, Tensor) and ids.numel() > 0 and not 0 <= ids.min() <= ids.max() < num:
             low, high = int(ids.min()), int(ids.max())
             raise ValueError(f"{name} ids need to be in [0, {num}) (got {low} to {high})")

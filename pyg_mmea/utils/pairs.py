@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pyg_mmea.typing import SIDES
+
 
 def contains(pairs: Tensor, wanted: Tensor) -> Tensor:
     """Tells which of the wanted pairs are among the pairs.
@@ -67,7 +69,7 @@ def check_links(name: str, links: Tensor, sizes: Sequence[int]) -> None:
     """
     if links.dim() != 2 or links.size(0) != 2 or links.is_floating_point():
         raise ValueError(f"'{name}' needs to be integers of shape [2, L] (got {[*links.shape]})")
-    for side, ids, num in zip(("source", "target"), links, sizes, strict=True):
+    for side, ids, num in zip(SIDES, links, sizes, strict=True):
         if ids.numel() == 0:
             continue
         low, high = int(ids.min()), int(ids.max())
