@@ -41,6 +41,8 @@ STAGES = {
     "calibration_exact": "calibration round, exact search",
     "calibration_faiss": "calibration round, FAISS",
     "rank_csls": "exact ranks with CSLS",
+    "bare_copy": "for comparison: copy a number an edge",
+    "bare_gather": "for comparison: read the vector at the end of each edge",
 }
 COMPARED = {
     "pyg_gat": "PyG `GATConv`, dense weights",
@@ -65,7 +67,8 @@ million entities.
 smallest size where there are fewer) up: 1 is linear, 2 quadratic. Sizes are measured in a process
 each, memory is the peak of resident memory (of tensors, on a GPU) while the stage runs. A
 mini-batch has up to {batch:,} entities of each graph, so its time should not grow, but for the
-optimiser and momentum, which go through all parameters.
+optimiser and momentum, which go through all parameters. The last two rows, for one graph, are what
+caches alone do to growth: work that is linear without doubt, of which less and less fits into them.
 """
 BOUNDS_INTRO = """\
 How far from what the machine can do: measured time over the bytes that need to move at the measured
