@@ -250,8 +250,8 @@ def _read_link_file(path: Path, index: EntityIndex) -> np.ndarray:
     return local
 
 
-def _encode_links(links: np.ndarray, index: EntityIndex) -> np.ndarray:
-    return links[:, 0] * len(index.ids[1]) + links[:, 1]
+def _encode_links(links: np.ndarray, index: EntityIndex) -> pd.Index:
+    return pd.Index(links[:, 0] * len(index.ids[1]) + links[:, 1])
 
 
 def _read_links(folder: Path, index: EntityIndex) -> tuple[Tensor, Tensor | None, str]:
@@ -274,19 +274,18 @@ def _read_links(folder: Path, index: EntityIndex) -> tuple[Tensor, Tensor | None
         for path in (seed_path, other_path):
             if path not in parts:
                 continue
-            inside = np.isin(_encode_links(parts[path], index), _encode_links(gold, index))
+            inside = _encode_links(parts[path], index).isin(_encode_links(gold, index))
             if not inside.all():
                 row = int(np.argmin(inside))
                 raise DataError("this link is not in ill_ent_ids", path, row + 1)
     else:
         # ref_ent_ids of RSN15K holds the seeds, too: each link counts once.
         gold = np.concatenate(list(parts.values()))
-        _, first = np.unique(_encode_links(gold, index), return_index=True)
-        gold = gold[np.sort(first)]
+        gold = gold[~_encode_links(gold, index).duplicated()]
     gold_links = torch.from_numpy(np.ascontiguousarray(gold.T))
     if seed_path not in parts:
         return gold_links, None, f"{seed_path}: file is missing"
-    seeds = np.isin(_encode_links(gold, index), _encode_links(parts[seed_path], index))
+    seeds = _encode_links(gold, index).isin(_encode_links(parts[seed_path], index))
     return gold_links, torch.from_numpy(seeds), ""
 
 

@@ -177,7 +177,7 @@ def _convert(path: Path, folder: Path) -> None:
         x = np.lib.format.open_memmap(
             temporary / "x.npy", "w+", dtype=np.float32, shape=(len(keys), vectors[0].size)
         )
-        np.stack(vectors, out=x)
+        np.stack(list(vectors), out=x)
         x.flush()
 
 

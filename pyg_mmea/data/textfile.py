@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pyg_mmea.errors import DataError
 from pyg_mmea.utils.io import open_ordinary
@@ -160,20 +161,7 @@ def _refuse_numbered(path: Path, numbers: list[str], texts: list[str]) -> None:
             raise DataError(f"the URI of id {number} is empty", path, line)
 
 
-def first_repeat(values: np.ndarray | list[str]) -> int | None:
+def first_repeat(values: np.ndarray | pd.Index | list[str]) -> int | None:
     """Position of the first value that was there before."""
-    if isinstance(values, list):
-        if len(set(values)) == len(values):
-            return None
-        seen: set[str] = set()
-        for i, value in enumerate(values):
-            if value in seen:
-                return i
-            seen.add(value)
-    array = np.asarray(values)
-    _, first = np.unique(array, return_index=True)
-    if len(first) == len(array):
-        return None
-    repeated = np.ones(len(array), dtype=bool)
-    repeated[first] = False
-    return int(np.argmax(repeated))
+    repeated = pd.Index(values, dtype=object if isinstance(values, list) else None).duplicated()
+    return int(np.argmax(repeated)) if repeated.any() else None
