@@ -73,11 +73,7 @@ def collect_votes(
         ValueError: If :obj:`excluded_voters` names somebody who has no vote.
     """
     voters = [name for name in similarity.cosine if name != "joint"]
-    for name in excluded_voters:
-        if name not in voters:
-            raise ValueError(
-                f"'excluded_voters' needs to be among {', '.join(voters)} (got '{name}')"
-            )
+    check_excluded(excluded_voters, voters)
     voters = [name for name in voters if name not in excluded_voters]
     place = candidates.place
     rivals = similarity.rivals(place)
@@ -106,3 +102,12 @@ def collect_votes(
         none = candidates.score.new_empty(place.numel(), 0)
         return Votes(voters, none, none, none, none.bool(), none.bool())
     return Votes(voters, *(torch.stack(part, dim=1) for part in zip(*columns, strict=True)))
+
+
+def check_excluded(excluded_voters: Sequence[str], voters: Sequence[str]) -> None:
+    """Raises for a name that is not among the voters there are."""
+    for name in excluded_voters:
+        if name not in voters:
+            raise ValueError(
+                f"'excluded_voters' needs to be among {', '.join(voters)} (got '{name}')"
+            )

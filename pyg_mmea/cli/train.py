@@ -12,15 +12,16 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch_geometric.data import HeteroData
 
+from pyg_mmea.calibration.vote import check_excluded
 from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import CONFIG, LOCK, alone_in, resume_command
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.data.textfile import read_json
-from pyg_mmea.nn import AlignmentModel, PairSpec
+from pyg_mmea.nn import PairSpec
 from pyg_mmea.training import Aligner
 from pyg_mmea.training.resources import is_first_process
-from pyg_mmea.training.views import frozen_views
+from pyg_mmea.training.views import voter_names
 from pyg_mmea.utils.io import RESULT, atomic_write
 
 _SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
@@ -48,7 +49,8 @@ def run(arguments: Sequence[str]) -> None:
     aligner = Aligner(**aligner_arguments(built))
     # Settings that do not fit the data are found here, before anything is written.
     model = aligner.model_factory(PairSpec.from_data(data))
-    _check_voters(aligner.calibrator.excluded_voters, model, data)
+    voters = voter_names(model, data, aligner.training)
+    check_excluded(aligner.calibrator.excluded_voters, voters)
     if not first:
         aligner.fit(data, folder, config.resume, quiet=True)
         return
@@ -104,9 +106,7 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"'{folder}' is no folder")
     if not resume:
-        # What a run leaves that failed before its first epoch had ended is no run yet.
-        left = {CONFIG, LOCK, _LOG}
-        if folder.exists() and any(path.name not in left for path in folder.iterdir()):
+        if folder.exists() and not all(map(_is_of_a_start, folder.iterdir())):
             raise ValueError(f"'{folder}' exists; --resume continues it, or choose another --out")
         return
     path = folder / CONFIG
@@ -121,16 +121,9 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
         raise ValueError(f"'{folder}' was started with other settings; they are in {path}")
 
 
-def _check_voters(excluded: Sequence[str], model: AlignmentModel, data: HeteroData) -> None:
-    """Finds names that no setting makes a voter; a round of calibration, which knows the voters
-    there are, comes only after many epochs."""
-    names = [name for name in model.out_channels if name != "joint"]
-    voters = [*names, *frozen_views(data["source"], names), "propagation", "momentum"]
-    for name in excluded:
-        if name not in voters:
-            raise ValueError(
-                f"'excluded_voters' needs to be among {', '.join(voters)} (got '{name}')"
-            )
+def _is_of_a_start(path: Path) -> bool:
+    """What a run leaves that failed before its first epoch had ended, which is no run yet."""
+    return path.name in (CONFIG, LOCK, _LOG) or path.match("events.out.tfevents.*")
 
 
 def _origin(folder: Path) -> dict[str, Any]:

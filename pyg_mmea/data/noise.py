@@ -1,5 +1,7 @@
 """Noise put into a pair of graphs, to see what a method does about it."""
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -55,8 +57,8 @@ class _CorruptFeatures(BaseTransform):
             self._corrupt(store, _draw(have, self.ratio, generator))
         return data
 
-    def _corrupt(self, store: NodeStorage, chosen: Tensor) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _corrupt(self, store: NodeStorage, chosen: Tensor) -> None: ...
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}('{self.modality}', {self.ratio})"

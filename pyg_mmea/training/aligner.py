@@ -143,7 +143,9 @@ class Aligner:
 
         Raises:
             ValueError: If the pair is broken or has no link to train on, if there is no folder
-                for several processes, or if the run that is resumed is of other entities.
+                for several processes, or if the run that is resumed is of other entities or other
+                settings; only :obj:`epochs` may differ.
+            RuntimeError: If somebody decides on a pair while several processes start.
             FileExistsError: If :obj:`out` holds a run and :obj:`resume` is off.
         """
         validate(data)

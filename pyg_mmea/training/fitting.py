@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, Ledger, doubtful_links
+from pyg_mmea.calibration.vote import check_excluded
 from pyg_mmea.data import HideAnchors, feature_fits, sample_links
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
@@ -24,6 +25,7 @@ from pyg_mmea.training.record import settle
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.training.trained import Trained
+from pyg_mmea.training.views import voter_names
 from pyg_mmea.utils.io import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -146,6 +148,9 @@ class Fitting:
         """The training that is selected on the validation links."""
         calibrator = self.calibrator if self.calibrate else None
         self.module = self._make(self.seeds.train, self.config.epochs, calibrator)
+        # The first round, which would find this, comes after many epochs.
+        voters = voter_names(self.module.model, self.visible, self.config)
+        check_excluded(self.calibrator.excluded_voters, voters)
         self.selected = self._phase(self.last_phase, self.seeds.train, self.seeds.val)
 
     def _go_on(self, links: Tensor) -> None:

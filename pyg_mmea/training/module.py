@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from pyg_mmea.training.data import epoch_seed
 from pyg_mmea.training.trained import entity_fingerprint
 from pyg_mmea.training.views import ViewEmbedder
 from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.io import fingerprint
 
 
 class AlignmentModule(LightningModule):
@@ -256,11 +258,29 @@ class AlignmentModule(LightningModule):
         """Returns what calibration asks, see :meth:`ViewEmbedder.voters`."""
         return self.embedder.voters(self.pair, self.beliefs(), self.part_weights)
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {**asdict(self.config), "seed": self.seed}
+
+    def on_fit_start(self) -> None:
+        """Has all processes see that they were given the same links: people may decide on pairs
+        while one process after the other starts, which would then wait for each other forever.
+
+        Raises:
+            RuntimeError: If they were not.
+        """
+        if self.trainer.world_size == 1:
+            return
+        known = torch.tensor(int(fingerprint(self.train_links.tolist())[:15], 16))
+        if torch.stack([cast(Tensor, self.all_gather(known.to(self.device)))]).unique().numel() > 1:
+            raise RuntimeError("somebody decided on a pair during the start; start again")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views, the switch and what calibration has learned."""
         checkpoint["part_weights"] = self.part_weights
         checkpoint["switch"] = self.switch_epoch, self._last_mrr
         checkpoint["entities"] = self.entities
+        checkpoint["settings"] = self._settings
         if self.calibrator is not None:
             checkpoint["calibrator"] = self.calibrator.state_dict()
 
@@ -272,6 +292,12 @@ class AlignmentModule(LightningModule):
             raise ValueError(
                 "'data' needs to be the pair that the run was started with (its entities differ)"
             )
+        for name, old in checkpoint.get("settings", {}).items():
+            new = self._settings.get(name, old)
+            if new != old and name != "epochs":  # a run may go on for longer
+                raise ValueError(
+                    f"'{name}' needs to be {old!r}, as where the run was started (got {new!r})"
+                )
         self.part_weights = checkpoint["part_weights"]
         self.switch_epoch, self._last_mrr = checkpoint["switch"]
         if self.calibrator is not None:

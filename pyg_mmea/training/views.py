@@ -124,6 +124,14 @@ class ViewEmbedder:
         return views
 
 
+def voter_names(model: AlignmentModel, data: HeteroData, config: TrainingConfig) -> list[str]:
+    """Returns the names of those who vote in a round of calibration, as :meth:`ViewEmbedder.voters`
+    will have them."""
+    names = [name for name in model.out_channels if name != "joint"]
+    frozen = frozen_views(data["source"], names) if config.frozen_views else ()
+    return [*names, *frozen, *["propagation"] * config.propagate_links, "momentum"]
+
+
 def frozen_views(store: NodeStorage, names: Iterable[str]) -> dict[str, Tensor]:
     """Returns the dense features of those modalities that have any, by name of their view."""
     return {

@@ -480,6 +480,30 @@ def test_a_run_is_resumed_with_its_own_entities_only(pair: HeteroData, tmp_path:
     _aligner(**settings).fit(pair, tmp_path, resume=True, quiet=True)
 
 
+def test_a_run_is_resumed_with_its_own_settings_only(pair: HeteroData, tmp_path: Path) -> None:
+    _aligner(epochs=2, refit=False).fit(pair, tmp_path, quiet=True)
+    for setting, old in (("lr", 0.005), ("num_negatives", 2000)):
+        other = _aligner(epochs=2, refit=False, **{setting: 1})
+        with pytest.raises(ValueError, match=f"'{setting}' needs to be {old}, as where the run"):
+            other.fit(pair, tmp_path, resume=True, quiet=True)
+    with pytest.raises(ValueError, match=r"'seed' needs to be 0, .* \(got 1\)"):
+        _aligner(seed=1, epochs=2, refit=False).fit(pair, tmp_path, resume=True, quiet=True)
+    longer = _aligner(epochs=3, refit=False).fit(pair, tmp_path, resume=True, quiet=True)
+    assert longer.result["epochs"] == 3
+
+
+@pytest.mark.parametrize("name", ["excluded", "propagation"])
+def test_voters_that_there_are_not_are_found_before_training(
+    pair: HeteroData, tmp_path: Path, name: str
+) -> None:
+    calibrator = Calibrator(excluded_voters=[name])
+    training = TrainingConfig(**{**QUICK, "propagate_links": False})
+    aligner = Aligner(calibrator=calibrator, training=training)
+    with pytest.raises(ValueError, match=rf"'excluded_voters' .* \(got '{name}'\)"):
+        aligner.fit(pair, tmp_path, quiet=True)
+    assert not (tmp_path / "checkpoints").exists()
+
+
 @pytest.mark.parametrize("name", ["aligner.pt", "result.json", "checkpoints"])
 def test_nothing_of_a_run_is_overwritten(pair: HeteroData, tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
@@ -586,6 +610,32 @@ def test_two_processes_give_what_one_gives(
         for folder in (tmp_path / "alone", out)
     )
     pd.testing.assert_frame_equal(one, two, rtol=1e-3, atol=1e-4)
+
+
+_UNLIKE = """
+import os, sys
+from pyg_mmea.calibration import Ledger
+from pyg_mmea.datasets import FakeMMKG
+from pyg_mmea.training import Decision, Decisions
+sys.path.insert(0, {here!r})
+from test_aligner import _aligner
+pair = FakeMMKG()[0]
+if os.environ.get("LOCAL_RANK") == "1":  # somebody decides after the first process has started
+    Decisions(pair, Ledger({ledger!r})).record([Decision("accept", (3, 4))])
+_aligner(devices=2, epochs=2).fit(pair, out={out!r}, quiet=True)
+"""
+
+
+def test_processes_that_know_other_links_stop_at_once(tmp_path: Path) -> None:
+    out, script = tmp_path / "run", tmp_path / "train.py"
+    out.mkdir()
+    here, ledger = str(Path(__file__).parent), str(out / LEDGER_NAME)
+    script.write_text(_UNLIKE.format(here=here, ledger=ledger, out=str(out)))
+    env = {**os.environ, "PYTHONPATH": str(Path(pyg_mmea.__file__).parents[1])}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "somebody decided on a pair during the start" in done.stderr
 
 
 def test_several_processes_need_a_folder(pair: HeteroData) -> None:
