@@ -69,7 +69,7 @@ class RelationReflectionConv(torch.nn.Module):
         alpha = edge_softmax(graph.relations, logit)
         along = sddmm(graph.senders, x, relation).index_select(0, graph.sender_index)  # [E]
         reflected = spmm(graph.relations, -2 * alpha * along, relation)
-        return (spmm(graph.neighbors, alpha, x) + reflected).tanh_()
+        return spmm(graph.neighbors, alpha, x).add_(reflected).tanh_()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.channels})"

@@ -1,12 +1,14 @@
 """Propagation of known links over both graphs, without anything learned."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_mmea.nn.message_graph import MessageGraph, message_graph
+from pyg_mmea.utils.rows import by_rows
 from pyg_mmea.utils.sparse import spmm
 
 Edges = tuple[Tensor, Tensor]
@@ -108,23 +110,31 @@ class LinkPropagation(torch.nn.Module):
         count = torch.bincount(graph.edge_type, minlength=self.num_relations).clamp(min=1)
         rarity = torch.log(graph.edge_type.numel() / count.to(x.dtype))[graph.edge_type]
         one = x.new_ones(max(graph.edge_type.numel(), graph.members.num_entries))
-        views = [own] if keep_own else []
+        views = []
         for _ in range(self.num_layers):
-            near = F.normalize(spmm(graph.neighbors, rarity, x), dim=1)
+            near = spmm(graph.neighbors, rarity, x)
             relation = spmm(graph.members, one[: graph.members.num_entries], x)  # [R, D]
             relation = F.normalize(relation, dim=1)
             along = spmm(graph.relations, one[: graph.edge_type.numel()], relation)
-            along = F.normalize(along, dim=1)
-            hop = [near, along]
-            views += hop if keep_own else [_without(view, own) for view in hop]
-            x = F.normalize(near + along / 2, dim=1)
-        return F.normalize(torch.cat(views, dim=1), dim=1)
+            views += [near, along]
+            x = by_rows(_next, near, along)
+        return by_rows(partial(_joined, keep_own), own, *views)
 
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}({self.num_relations}, channels={self.channels}, "
             f"num_layers={self.num_layers})"
         )
+
+
+def _next(near: Tensor, along: Tensor) -> Tensor:
+    return F.normalize(F.normalize(near, dim=1) + F.normalize(along, dim=1) / 2, dim=1)
+
+
+def _joined(keep_own: bool, own: Tensor, *views: Tensor) -> Tensor:
+    views = tuple(F.normalize(view, dim=1) for view in views)
+    parts = [own, *views] if keep_own else [_without(view, own) for view in views]
+    return F.normalize(torch.cat(parts, dim=1), dim=1)
 
 
 def _without(x: Tensor, direction: Tensor) -> Tensor:

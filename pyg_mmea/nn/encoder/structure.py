@@ -16,6 +16,7 @@ from pyg_mmea.nn.conv import DiagGATConv, RelationReflectionConv
 from pyg_mmea.nn.encoder.relational import CompGCNEncoder, RGCNEncoder
 from pyg_mmea.nn.message_graph import message_graph
 from pyg_mmea.resolver import resolve
+from pyg_mmea.utils.rows import by_rows
 from pyg_mmea.utils.similarity import unit_rows
 from pyg_mmea.utils.sparse import spmm
 
@@ -166,6 +167,9 @@ class RelationReflectionEncoder(torch.nn.Module):
             hops.append(take(x, nodes))
         # Nobody else needs the output of the last layer.
         hops += [conv(x, self.relation, edge_index, edge_type, nodes) for conv in self.convs[-1:]]
+        return by_rows(self._join, *hops)
+
+    def _join(self, *hops: Tensor) -> Tensor:
         out = torch.cat(hops, dim=1)  # [N, (L + 1) D]
         if self.num_proxies == 0:
             return out

@@ -9,7 +9,8 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.nn.fusion import CrossModalTransformer
 from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
-from pyg_mmea.nn.models.multimodal import MultiModalModel, by_rows
+from pyg_mmea.nn.models.multimodal import MultiModalModel
+from pyg_mmea.utils.rows import by_rows
 from pyg_mmea.utils.similarity import unit_rows
 
 

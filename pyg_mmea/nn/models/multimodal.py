@@ -1,7 +1,7 @@
 """What models with one encoder a modality share."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,13 +18,13 @@ from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_en
 from pyg_mmea.nn.fusion import WeightedConcat
 from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.typing import SIDES, Modality
+from pyg_mmea.utils.rows import by_rows
 
 _BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
 _TEXT_OF: dict[str, str] = {
     Modality.RELATION: Modality.RELATION_TEXT,
     Modality.ATTRIBUTE: Modality.ATTRIBUTE_TEXT,
 }
-_ROWS_AT_ONCE = 1 << 16
 _BAG_OF = {str(text): bag for bag, text in _TEXT_OF.items()}
 
 
@@ -208,18 +208,15 @@ class ConcatModel(MultiModalModel):
         return {**self.sizes, "joint": self.fusion.out_channels}
 
     def join(self, out: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {**out, "joint": self.fusion(out, masks)}
+        def fuse(*columns: Tensor) -> Tensor:
+            given = columns[: len(out)], columns[len(out) :]
+            embeddings, present = (
+                dict(zip(names, part, strict=True))
+                for names, part in zip((out, masks), given, strict=True)
+            )
+            return self.fusion(embeddings, present)
 
-
-def by_rows(module: Callable[..., Tensor], *columns: Tensor) -> Tensor:
-    """Calls what treats each row alone, by blocks of rows where nothing is learned, so
-    that of features in a memory-mapped file only a block is in memory."""
-    num_rows = columns[0].size(0)
-    sparse = any(x.layout != torch.strided for x in columns)
-    if sparse or torch.is_grad_enabled() or num_rows <= _ROWS_AT_ONCE:
-        return module(*columns)
-    blocks = zip(*(x.split(_ROWS_AT_ONCE) for x in columns), strict=True)
-    return torch.cat([module(*block) for block in blocks])
+        return {**out, "joint": by_rows(fuse, *out.values(), *masks.values())}
 
 
 def _choose(spec: PairSpec, modalities: Sequence[str] | None) -> list[str]:

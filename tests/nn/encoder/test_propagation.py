@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -47,7 +48,10 @@ def test_a_link_is_no_evidence_for_itself():
     assert out["source"].abs().sum() > 1
 
 
-def test_link_propagation_equals_plain_loop():
+@pytest.mark.parametrize("block_size", [4, 1000])
+def test_link_propagation_equals_plain_loop(monkeypatch, block_size):
+    monkeypatch.setattr("pyg_mmea.utils.rows._FEW_ROWS", block_size)
+    monkeypatch.setattr("pyg_mmea.utils.rows._BLOCK_SIZE", block_size)
     edges, num_nodes = graphs()
     layer = LinkPropagation(2 * NUM_RELATIONS, channels=16, num_layers=2)
     assert str(layer) == "LinkPropagation(4, channels=16, num_layers=2)"

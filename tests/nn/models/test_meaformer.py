@@ -36,7 +36,8 @@ def test_fusions_by_formula(fake, structure_encoder):
 def test_blocks_of_rows_change_nothing(fake, monkeypatch):
     model = MEAformer.from_data(fake, channels=8, modality_channels=8).eval()
     expected = model(fake)
-    monkeypatch.setattr("pyg_mmea.nn.models.multimodal._ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("pyg_mmea.utils.rows._FEW_ROWS", 10)
+    monkeypatch.setattr("pyg_mmea.utils.rows._BLOCK_SIZE", 7)
     with torch.no_grad():
         out, modalities = model(fake), model.embed_modalities(fake)
     for side in SIDES:

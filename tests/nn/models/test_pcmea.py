@@ -302,7 +302,8 @@ def test_filling_in_goes_without_propagation_only(fake):
 def test_modalities_are_embedded_without_the_joint_embedding(fake, monkeypatch):
     model = make(fake).eval()
     expected = model(fake)
-    monkeypatch.setattr("pyg_mmea.nn.models.multimodal._ROWS_AT_ONCE", 10)  # blocks change nothing
+    monkeypatch.setattr("pyg_mmea.utils.rows._FEW_ROWS", 10)  # blocks change nothing
+    monkeypatch.setattr("pyg_mmea.utils.rows._BLOCK_SIZE", 7)
     with torch.no_grad():
         out = model.embed_modalities(fake)
     for side in SIDES:
