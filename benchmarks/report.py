@@ -60,10 +60,13 @@ line, confidence is precision."""
 ENCODER = "encoder_"  # what the names of these settings begin with
 OTHERS = {
     "eva": "EVA",
+    "eva_calibrated": "EVA with our calibration",
     "lightea": "LightEA",
     "lightea_iterative": "LightEA, iterative",
     "mclea": "MCLEA",
+    "mclea_calibrated": "MCLEA with our calibration",
     "meaformer": "MEAformer",
+    "meaformer_calibrated": "MEAformer with our calibration",
     "names_lightea": "LightEA",
     "paris": "PARIS",
     "pcmea_paper": "PCMEA as published",
@@ -222,7 +225,7 @@ def best_of_others(results: Results, data: str) -> str:
     if not found:
         return "not run"
     best = max(found, key=lambda name: fmean(found[name]))
-    return f"{spread(found[best])} ({OTHERS[best]})"
+    return f"{spread(found[best])} ({OTHERS[best]}; of {len(found)})"
 
 
 def summary(results: Results) -> str:

@@ -47,10 +47,7 @@ def run(arguments: Sequence[str]) -> None:
     built = parser.instantiate(config)
     data = built.data[0]
     aligner = Aligner(**aligner_arguments(built))
-    # Settings that do not fit the data are found here, before anything is written.
-    model = aligner.model_factory(PairSpec.from_data(data))
-    voters = voter_names(model, data, aligner.training)
-    check_excluded(aligner.calibrator.excluded_voters, voters)
+    _check_fit(aligner, data)
     if not first:
         aligner.fit(data, folder, config.resume, quiet=True)
         return
@@ -121,9 +118,16 @@ def _check_folder(parser: ArgumentParser, folder: Path, resume: bool, settings: 
         raise ValueError(f"'{folder}' was started with other settings; they are in {path}")
 
 
+def _check_fit(aligner: Aligner, data: HeteroData) -> None:
+    """Finds settings that do not fit the data before anything is written."""
+    model = aligner.model_factory(PairSpec.from_data(data))
+    voters = voter_names(model, data, aligner.training)
+    check_excluded(aligner.calibrator.excluded_voters, voters)
+
+
 def _is_of_a_start(path: Path) -> bool:
     """What a run leaves that failed before its first epoch had ended, which is no run yet."""
-    return path.name in (CONFIG, LOCK, _LOG) or path.match("events.out.tfevents.*")
+    return path.name in (CONFIG, LOCK, _LOG, "hparams.yaml") or path.match("events.out.tfevents.*")
 
 
 def _origin(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyg_mmea.data.textfile import first_repeat
 from pyg_mmea.data.unpickle import ArrayState, load_pickle
 from pyg_mmea.errors import DataError
 from pyg_mmea.utils.io import atomic_folder, cache_folder, fingerprint
@@ -155,8 +156,7 @@ def _whole(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     ids, x = ids.astype(np.int64), x.astype(np.float32, copy=False)
     limit = 10**_MAX_DIGITS
     fine = x.size > 0 and -limit < ids.min() and ids.max() < limit and np.isfinite(x).all()
-    ordered = np.sort(ids)  # np.unique hashes, which takes far longer where all differ
-    return (ids, x) if fine and (ordered[1:] != ordered[:-1]).all() else None
+    return (ids, x) if fine and first_repeat(ids) is None else None
 
 
 def _convert(path: Path, folder: Path) -> None:
@@ -177,7 +177,10 @@ def _convert(path: Path, folder: Path) -> None:
         x = np.lib.format.open_memmap(
             temporary / "x.npy", "w+", dtype=np.float32, shape=(len(keys), vectors[0].size)
         )
-        np.stack(list(vectors), out=x)
+        if isinstance(vectors, np.ndarray):
+            x[:] = vectors
+        else:
+            np.stack(vectors, out=x)
         x.flush()
 
 

@@ -82,7 +82,7 @@ class Aligner:
         self.calibrator = copy.deepcopy(calibrator) or Calibrator()  # of no other aligner
         self.calibrate = calibrate
         self.training = training or TrainingConfig()
-        self.seed = seed
+        self.seed = int(seed)
         self.result: dict[str, Any] = {}
         #: Whether :meth:`fit` had any epoch left to train.
         self.trained = False
@@ -143,8 +143,9 @@ class Aligner:
 
         Raises:
             ValueError: If the pair is broken or has no link to train on, if there is no folder
-                for several processes, or if the run that is resumed is of other entities or other
-                settings; only :obj:`epochs` may differ.
+                for several processes, or if the run that is resumed is of other entities, another
+                class of model, another seed or other :obj:`training` settings; a run may go on for
+                more epochs.
             RuntimeError: If somebody decides on a pair while several processes start.
             FileExistsError: If :obj:`out` holds a run and :obj:`resume` is off.
         """

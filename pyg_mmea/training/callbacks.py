@@ -3,9 +3,10 @@
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, Timer
 from torch import Tensor
@@ -174,6 +175,31 @@ class LastingStop(EarlyStopping):
         """Stops before the first epoch if the checkpoint is of a training that had stopped."""
         if self.stopped_epoch > 0:
             trainer.should_stop = True
+
+
+class SameLinks(Callback):
+    """Has all processes see that they were given the same links: people may decide on pairs while
+    one process after the other starts, which would then wait for each other forever.
+
+    Args:
+        key (str): Identifies the links.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compares the keys.
+
+        Raises:
+            RuntimeError: If they differ.
+        """
+        if trainer.world_size == 1:
+            return
+        number = torch.tensor(int(self.key[:15], 16), device=pl_module.device)
+        gathered = cast(Tensor, pl_module.all_gather(number))
+        if gathered.unique().numel() > 1:
+            raise RuntimeError("somebody decided on a pair during the start; start again")
 
 
 class ResumePoint(Checkpoint):

@@ -1,8 +1,10 @@
 """Settings of a training run."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
+
+import numpy as np
 
 _LARGE = 100_000  # entities up to which steps see the whole graph
 _AUTO_ENTITIES = 25_000
@@ -114,6 +116,10 @@ class TrainingConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # checkpoints hold plain numbers only
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):
+                setattr(self, field.name, value.item())
         for name in (
             "epochs",
             "batch_size",

@@ -186,7 +186,15 @@ class Fitting:
 
     def _phase(self, name: str, links: Tensor, val_links: Tensor) -> PhaseResult:
         return run_phase(
-            name, self.folder, self.module, links, val_links, self.config, self.ledger, self.quiet
+            name,
+            self.folder,
+            self.module,
+            links,
+            val_links,
+            self.seeds.key,
+            self.config,
+            self.ledger,
+            self.quiet,
         )
 
     def _learn_confidence(self, voters: Voters) -> list[list[str]]:

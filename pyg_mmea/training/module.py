@@ -22,7 +22,9 @@ from pyg_mmea.training.data import epoch_seed
 from pyg_mmea.training.trained import entity_fingerprint
 from pyg_mmea.training.views import ViewEmbedder
 from pyg_mmea.typing import SIDES
-from pyg_mmea.utils.io import fingerprint
+
+# Of the settings, what may differ where a run goes on.
+_CHANGES_NOTHING = ("accelerator", "checkpoint_every", "csls_k", "tensorboard", "test_links")
 
 
 class AlignmentModule(LightningModule):
@@ -260,20 +262,12 @@ class AlignmentModule(LightningModule):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {**asdict(self.config), "seed": self.seed}
-
-    def on_fit_start(self) -> None:
-        """Has all processes see that they were given the same links: people may decide on pairs
-        while one process after the other starts, which would then wait for each other forever.
-
-        Raises:
-            RuntimeError: If they were not.
-        """
-        if self.trainer.world_size == 1:
-            return
-        known = torch.tensor(int(fingerprint(self.train_links.tolist())[:15], 16))
-        if torch.stack([cast(Tensor, self.all_gather(known.to(self.device)))]).unique().numel() > 1:
-            raise RuntimeError("somebody decided on a pair during the start; start again")
+        others = {
+            "seed": self.seed,
+            "model": type(self.model).__name__,
+            "calibrate": self.calibrator is not None,
+        }
+        return {**asdict(self.config), **others}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views, the switch and what calibration has learned."""
@@ -294,7 +288,8 @@ class AlignmentModule(LightningModule):
             )
         for name, old in checkpoint.get("settings", {}).items():
             new = self._settings.get(name, old)
-            if new != old and name != "epochs":  # a run may go on for longer
+            longer = name == "epochs" and new >= old
+            if new != old and not longer and name not in _CHANGES_NOTHING:
                 raise ValueError(
                     f"'{name}' needs to be {old!r}, as where the run was started (got {new!r})"
                 )

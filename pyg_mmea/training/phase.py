@@ -23,6 +23,7 @@ from pyg_mmea.training.callbacks import (
     LastingStop,
     MetricsTable,
     ResumePoint,
+    SameLinks,
 )
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import LinkDataModule
@@ -55,6 +56,7 @@ def run_phase(
     module: AlignmentModule,
     train_links: Tensor,
     val_links: Tensor,
+    links_key: str,
     config: TrainingConfig,
     ledger: Ledger | None = None,
     quiet: bool = False,
@@ -71,6 +73,7 @@ def run_phase(
         module (AlignmentModule): What to train.
         train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
         val_links (torch.Tensor): Validation links :math:`(2, V)`.
+        links_key (str): Identifies all that is known of links, see :attr:`Seeds.key`.
         config (TrainingConfig): The settings.
         ledger (Ledger, optional): Record of the calibration, in the first process only.
         quiet (bool): Show no progress.
@@ -85,7 +88,7 @@ def run_phase(
         raise ValueError("'switch_epoch' cannot be 'auto' where no link validates")
     selects = config.selection == "validation" and val_links.size(1) > 0
     timer = Timer(interval="epoch")
-    callbacks: list[Callback] = [timer]
+    callbacks: list[Callback] = [SameLinks(links_key), timer]
     if module.calibrator is not None:
         callbacks.append(
             CalibrationCallback(

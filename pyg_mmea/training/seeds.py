@@ -11,6 +11,7 @@ from pyg_mmea.calibration import Ledger, decided_by_hand
 from pyg_mmea.calibration.ledger import is_by_hand
 from pyg_mmea.data import HideAnchors
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.io import fingerprint
 from pyg_mmea.utils.pairs import contains
 
 
@@ -58,6 +59,11 @@ class Seeds:
     def all(self) -> Tensor:
         """Training and validation links."""
         return torch.cat([self.train, self.val], dim=1)
+
+    @property
+    def key(self) -> str:
+        """Identifies all of them."""
+        return fingerprint(*(x.tolist() for x in vars(self).values()))
 
     @property
     def num_decided(self) -> int:

@@ -320,3 +320,14 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
     assert "What it is." in page
     assert "plots/curves.svg" in page
     assert (tmp_path / "plots" / "curves.svg").exists()
+
+
+def test_the_best_of_other_methods_is_named(script: Script) -> None:
+    report = script("report.py")
+
+    def runs(*hits: float) -> dict[str, list[dict]]:
+        return {"emoji": [{"test": {"mean": {"hits@1": each}}} for each in hits]}
+
+    results = {"paris": runs(0.7), "mclea": runs(0.9, 0.4), "supervised": runs(0.99)}
+    assert report.best_of_others(results, "emoji") == "0.700 (PARIS; of 2)"
+    assert report.best_of_others(results, "zh_en") == "not run"

@@ -107,13 +107,28 @@ def test_a_run_that_failed_at_its_start_is_started_anew(cli, quick, tmp_path: Pa
         [".train.lock", "config.yaml", "log.txt"],
     )
     assert "link" in err
-    (out / "events.out.tfevents.1.host").touch()  # as training.tensorboard leaves
     assert cli("train", *quick, "--out", out)[0] == 0
     assert _result(out)["num_seeds"] > 0
     assert yaml.safe_load((out / "config.yaml").read_text())["data"]["init_args"]["seed_ratio"] > 0
     for gone in ("result.json", "config.yaml", "aligner.pt", "metrics.csv"):
         (out / gone).unlink()
         assert cli("train", *quick, "--out", out)[0] == 2, gone  # a checkpoint is a run
+
+
+def test_what_tensorboard_leaves_of_a_failed_start_is_no_run(
+    cli, quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+
+    def fail(*args: object) -> None:
+        raise FloatingPointError("a loss that is not finite")
+
+    out, option = tmp_path / "run", "--training.tensorboard=true"
+    with monkeypatch.context() as patch:
+        patch.setattr("pyg_mmea.training.module.AlignmentModule.training_step", fail)
+        assert cli("train", *quick, option, "--out", out)[0] == 1
+    assert list(out.glob("events.out.tfevents.*"))
+    assert cli("train", *quick, option, "--out", out)[0] == 0
 
 
 def test_a_voter_that_does_not_exist_is_found_at_the_start(cli, quick, tmp_path: Path) -> None:

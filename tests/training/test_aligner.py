@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -488,8 +489,23 @@ def test_a_run_is_resumed_with_its_own_settings_only(pair: HeteroData, tmp_path:
             other.fit(pair, tmp_path, resume=True, quiet=True)
     with pytest.raises(ValueError, match=r"'seed' needs to be 0, .* \(got 1\)"):
         _aligner(seed=1, epochs=2, refit=False).fit(pair, tmp_path, resume=True, quiet=True)
-    longer = _aligner(epochs=3, refit=False).fit(pair, tmp_path, resume=True, quiet=True)
+    longer = _aligner(epochs=3, refit=False, checkpoint_every=1)
+    for other, text in (
+        (_aligner(epochs=1, refit=False), r"'epochs' needs to be 2, .* \(got 1\)"),
+        (_aligner(False, epochs=2, refit=False), "'calibrate' needs to be True"),
+        (Aligner(MEAformer, training=longer.training), "'model' needs to be 'PCMEA'"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            other.fit(pair, tmp_path, resume=True, quiet=True)
+    longer.fit(pair, tmp_path, resume=True, quiet=True)
     assert longer.result["epochs"] == 3
+
+
+def test_settings_may_be_numbers_of_numpy(pair: HeteroData, tmp_path: Path) -> None:
+    settings = {"num_negatives": np.int64(50), "momentum": np.float64(0.9), "refit": False}
+    settings |= {"epochs": np.int64(2), "val_every": 1, "selection": "validation"}
+    aligner = _aligner(seed=np.int64(0), **settings).fit(pair, tmp_path, quiet=True)
+    assert Aligner.load(tmp_path).result["epochs"] == aligner.result["epochs"]
 
 
 @pytest.mark.parametrize("name", ["excluded", "propagation"])
@@ -621,7 +637,7 @@ sys.path.insert(0, {here!r})
 from test_aligner import _aligner
 pair = FakeMMKG()[0]
 if os.environ.get("LOCAL_RANK") == "1":  # somebody decides after the first process has started
-    Decisions(pair, Ledger({ledger!r})).record([Decision("accept", (3, 4))])
+    Decisions(pair, Ledger({ledger!r})).record([Decision("reject", (3, 4))])
 _aligner(devices=2, epochs=2).fit(pair, out={out!r}, quiet=True)
 """
 

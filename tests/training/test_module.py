@@ -14,7 +14,7 @@ from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import PCMEAObjective
 from pyg_mmea.nn import EVA, PCMEA
 from pyg_mmea.training import AlignmentModule, TrainingConfig
-from pyg_mmea.training.views import ViewEmbedder
+from pyg_mmea.training.views import ViewEmbedder, voter_names
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
 
@@ -157,6 +157,18 @@ def test_noise_for_missing_modalities_is_the_same_at_every_look(pair: HeteroData
     torch.rand(1)
     two = embedder.voters(pair, nothing, {})[0]
     assert torch.equal(one["source"]["joint"], two["source"]["joint"])
+
+
+@pytest.mark.parametrize("frozen_views", [True, False])
+@pytest.mark.parametrize("propagate_links", [True, False])
+def test_names_of_voters_are_those_who_vote(
+    pair: HeteroData, frozen_views: bool, propagate_links: bool
+) -> None:
+    module = make(pair, frozen_views=frozen_views, propagate_links=propagate_links)
+    module.setup("validate")
+    names = voter_names(module.model, pair, module.config)
+    _, votes, _ = module.calibrator.examine(*module.voters(), links_of(pair))
+    assert votes.voters == names
 
 
 def test_what_never_switched_goes_on_without_the_switch(pair: HeteroData) -> None:

@@ -38,6 +38,9 @@ class MultiModalModel(AlignmentModel):
     * pictures, names, texts whose bag does not attend to them, and modalities of one's own: linear
       layer on dense features.
 
+    All but the structure encoder and the propagation treat each entity alone: of many, some are
+    embedded after the others.
+
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
         structure_encoder (str or torch.nn.Module): See
@@ -209,11 +212,8 @@ class ConcatModel(MultiModalModel):
 
     def join(self, out: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
         def fuse(*columns: Tensor) -> Tensor:
-            given = columns[: len(out)], columns[len(out) :]
-            embeddings, present = (
-                dict(zip(names, part, strict=True))
-                for names, part in zip((out, masks), given, strict=True)
-            )
+            embeddings = dict(zip(out, columns[: len(out)], strict=True))
+            present = dict(zip(masks, columns[len(out) :], strict=True))
             return self.fusion(embeddings, present)
 
         return {**out, "joint": by_rows(fuse, *out.values(), *masks.values())}
