@@ -5,6 +5,7 @@ from pyg_mmea.nn.encoder.propagation import LinkPropagation
 from pyg_mmea.nn.encoder.relational import CompGCNEncoder, RGCNEncoder
 from pyg_mmea.nn.encoder.structure import (
     GATEncoder,
+    ParallelEncoder,
     RelationReflectionEncoder,
     StructureEncoder,
     structure_encoder,
@@ -17,6 +18,7 @@ __all__ = [
     "GATEncoder",
     "LinkPropagation",
     "ModalityEncoder",
+    "ParallelEncoder",
     "RGCNEncoder",
     "RelationReflectionEncoder",
     "StructureEncoder",

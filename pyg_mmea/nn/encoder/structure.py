@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -236,6 +236,43 @@ class StructureEncoder(torch.nn.Module):
         return take(self.encoder(x, edge_index, **kwargs), nodes)
 
 
+class ParallelEncoder(torch.nn.Module):
+    r"""Puts the outputs of several structure encoders for the same input side by side: those that
+    err in different places rank better together than alone, and their parts are weighed apart.
+
+    Args:
+        encoders (Sequence[StructureEncoder]): The encoders, whose parts all have one size.
+
+    Shapes:
+        - **input:** entity vectors :math:`(N, D)`, edge indices :math:`(2, E)`, edge types
+          :math:`(E)`
+        - **output:** :math:`(N, \sum_e D_e)`
+
+    Raises:
+        ValueError: If there is no encoder, or parts differ in size.
+    """
+
+    def __init__(self, encoders: Sequence[StructureEncoder]) -> None:
+        super().__init__()
+        sizes = [each.out_channels // each.num_parts for each in encoders]
+        if len(set(sizes)) != 1:
+            raise ValueError(f"'encoders' need to have parts of one size (got {sizes})")
+        self.encoders = ModuleList(encoders)
+        self.out_channels = sum(each.out_channels for each in encoders)
+        self.num_parts = sum(each.num_parts for each in encoders)
+
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters."""
+        for encoder in self.encoders:
+            encoder.reset_parameters()  # type: ignore[operator]
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_type: Tensor, nodes: Tensor | None = None
+    ) -> Tensor:
+        """Embeds all entities, or only :obj:`nodes`."""
+        return torch.cat([each(x, edge_index, edge_type, nodes) for each in self.encoders], dim=1)
+
+
 def take(x: Tensor, nodes: Tensor | None) -> Tensor:
     """Returns the rows of some nodes, all where :obj:`nodes` is :obj:`None`."""
     return x if nodes is None else x.index_select(0, nodes)
@@ -260,8 +297,9 @@ def structure_encoder(
             :obj:`"GATv2"`, :obj:`"GCN"`, :obj:`"GraphSAGE"`, :obj:`"GIN"`, :obj:`"EdgeCNN"` of
             :mod:`torch_geometric.nn.models`, whose messages are a tensor :math:`(E, D)`; the path
             of a class that takes :obj:`in_channels`, :obj:`hidden_channels`, :obj:`out_channels`
-            and :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`); or a module, of which
-            the model gets a copy. Names and paths draw new weights at every call. A module keeps
+            and :obj:`num_layers` (such as :obj:`"torch_geometric.nn.GAT"`); several of these with
+            plus signs between them (:class:`ParallelEncoder`); or a module, of which the model
+            gets a copy. Names and paths draw new weights at every call. A module keeps
             those that it has, as it may be pretrained, so that every seed starts from the same.
         channels (int): Size of the entity vectors.
         num_relations (int): Number of relations, inverse ones included.
@@ -272,6 +310,10 @@ def structure_encoder(
     """
     if isinstance(query, torch.nn.Module):
         return StructureEncoder(copy.deepcopy(query))  # two models do not share it
+    if isinstance(query, str) and "+" in query:
+        sizes = channels, num_relations, num_layers
+        encoders = [structure_encoder(each.strip(), *sizes) for each in query.split("+")]
+        return StructureEncoder(ParallelEncoder(encoders))
     choices: dict[str, Callable[..., torch.nn.Module]] = {
         "relation_reflection": lambda **_: RelationReflectionEncoder(
             channels, num_relations, num_layers, smooth_input=True

@@ -7,6 +7,7 @@ from torch_geometric.nn import GAT, GCN, GIN, EdgeCNN, GraphSAGE, RGCNConv, Sequ
 
 from pyg_mmea.nn import (
     GATEncoder,
+    ParallelEncoder,
     RelationReflectionEncoder,
     StructureEncoder,
     structure_encoder,
@@ -46,6 +47,12 @@ def encoders():
             CHANNELS, NUM_RELATIONS, num_layers=1, num_proxies=0, smooth_input=True
         ),
         "gat": GATEncoder(CHANNELS),
+        "both": ParallelEncoder(
+            [
+                StructureEncoder(RelationReflectionEncoder(CHANNELS, NUM_RELATIONS)),
+                StructureEncoder(GATEncoder(CHANNELS)),
+            ]
+        ),
     }
 
 
@@ -223,6 +230,19 @@ def test_structure_encoder_by_name_path_and_object(query, expected):
             assert torch.equal(one, other)
     out = encoder(features(), *graph())
     assert out.size() == (NUM_NODES, encoder.out_channels)
+
+
+def test_encoders_side_by_side():
+    both = structure_encoder("relation_reflection + diag_gat", CHANNELS, NUM_RELATIONS)
+    assert (both.num_parts, both.out_channels) == (4, 4 * CHANNELS)
+    x, edges = features(), graph()
+    parts = [encoder(x, *edges) for encoder in both.encoder.encoders]
+    assert torch.equal(both(x, *edges), torch.cat(parts, dim=1))
+    both.reset_parameters()
+    assert not torch.equal(both(x, *edges)[:, -CHANNELS:], parts[1])
+    other = StructureEncoder(GraphSAGE(CHANNELS, CHANNELS, 1, 2 * CHANNELS))
+    with pytest.raises(ValueError, match="parts of one size"):
+        ParallelEncoder([other, StructureEncoder(GATEncoder(CHANNELS))])
 
 
 def test_structure_encoder_by_unknown_name():
