@@ -63,7 +63,7 @@ class Seeds:
     @property
     def key(self) -> str:
         """Identifies all of them."""
-        return fingerprint(*(x.tolist() for x in vars(self).values()))
+        return fingerprint(*(x.numpy().tobytes() for x in vars(self).values()))
 
     @property
     def num_decided(self) -> int:

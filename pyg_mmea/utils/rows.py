@@ -1,4 +1,4 @@
-"""What treats each row alone, done for some rows after the others."""
+"""Some rows of a matrix, and what treats each row alone."""
 
 from collections.abc import Callable
 
@@ -35,3 +35,8 @@ def by_rows(module: Callable[..., Tensor], *columns: Tensor) -> Tensor:
         start += len(rows)
     assert out is not None  # there are many rows
     return out
+
+
+def take(x: Tensor, nodes: Tensor | None) -> Tensor:
+    """Returns the rows of some nodes, all where :obj:`nodes` is :obj:`None`."""
+    return x if nodes is None else x.index_select(0, nodes)

@@ -13,12 +13,12 @@ from torch_geometric.data.storage import NodeStorage
 from pyg_mmea.nn.attention import BagTextCrossAttention
 from pyg_mmea.nn.dropout import ByteDropout
 from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
-from pyg_mmea.nn.encoder.structure import RelationReflectionEncoder, take
+from pyg_mmea.nn.encoder.relation_reflection import RelationReflectionEncoder
 from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_encoder
 from pyg_mmea.nn.fusion import WeightedConcat
 from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
 from pyg_mmea.typing import SIDES, Modality
-from pyg_mmea.utils.rows import by_rows
+from pyg_mmea.utils.rows import by_rows, take
 
 _BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
 _TEXT_OF: dict[str, str] = {
