@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -582,6 +583,7 @@ def test_patience_needs_selection() -> None:
 
 _PROCESS = """
 import sys
+from collections.abc import Iterator
 from pyg_mmea.datasets import FakeMMKG
 sys.path.insert(0, {here!r})
 from test_aligner import _aligner
@@ -589,9 +591,18 @@ _aligner(devices=2, **{settings}).fit(FakeMMKG()[0], out={out!r}, quiet=True)
 """
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums by one thread, as in each of several processes: others differ in the last bit."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
 @pytest.mark.parametrize("batch_entities", ["all", 30])
 def test_two_processes_give_what_one_gives(
-    pair: HeteroData, tmp_path: Path, batch_entities: int | str
+    pair: HeteroData, tmp_path: Path, batch_entities: int | str, one_thread: None
 ) -> None:
     if batch_entities == 30:
         pytest.importorskip("pymetis")
@@ -609,6 +620,7 @@ def test_two_processes_give_what_one_gives(
     if batch_entities == "all":  # else Lightning starts the second process
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     env = {**os.environ, "PYTHONPATH": str(Path(pyg_mmea.__file__).parents[1])}
+    env["OMP_NUM_THREADS"] = "1"
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     shared = Aligner.load(out)
