@@ -23,7 +23,7 @@ def load(folder: Path) -> Results:
     results: Results = defaultdict(lambda: defaultdict(list))
     for path in sorted(folder.glob("*/*/seed*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
-        for measured in ("val", "test", "test_all", "test_sinkhorn"):
+        for measured in ("val", "val_all", "test", "test_all", "test_sinkhorn"):
             for direction in ("source_to_target", "target_to_source", "mean"):
                 if result.get(measured) and not possible(result[measured][direction]):
                     raise SystemExit(f"{path}: {measured} of {direction} cannot be")

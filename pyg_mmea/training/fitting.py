@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -114,7 +114,10 @@ class Fitting:
         if validates:
             self.module.weigh(seeds.val)
         voters = self.module.voters()
-        self.val = self._measure(voters) if validates else None
+        self.val = {
+            "val": self._measure(voters, "test") if validates else None,
+            "val_all": self._measure(voters, "all") if validates else None,
+        }
         self.doubtful = self._learn_confidence(voters)
         if self.refitted:
             del voters  # of large graphs, they take gigabytes
@@ -142,7 +145,7 @@ class Fitting:
             self.selected,
             self.again,
         )
-        return {**summary, "val": self.val, "doubtful_links": self.doubtful}
+        return {**summary, **self.val, "doubtful_links": self.doubtful}
 
     def _train(self) -> None:
         """The training that is selected on the validation links."""
@@ -206,10 +209,10 @@ class Fitting:
         wrong = doubtful_links(*examined, val_links).cpu()
         return report_doubts(self.data, seeds.val[:, wrong])
 
-    def _measure(self, voters: Voters) -> dict[str, Any]:
+    def _measure(self, voters: Voters, candidates: Literal["test", "all"]) -> dict[str, Any]:
         z_s, z_t = (out["joint"] for out in voters[0].values())
         links = sample_links(self.seeds.val, self.config.val_links)
-        return evaluate_alignment(z_s, z_t, links, csls_k=self.config.csls_k)
+        return evaluate_alignment(z_s, z_t, links, candidates, self.config.csls_k)
 
     def _state(self, voters: Voters) -> dict[str, Any]:
         module, seeds = self.module, self.seeds
