@@ -8,7 +8,7 @@ else (activations, softmax, dropout) counts as nothing.
 
 import torch
 
-from pyg_mmea.nn import PCMEA
+from pyg_mmea.nn import PCMEA, GATEncoder
 from pyg_mmea.nn.message_graph import MessageGraph
 
 _FLOAT, _INDEX = 4, 8
@@ -28,6 +28,16 @@ def propagation_bytes(graph: MessageGraph, channels: int, num_layers: int, smoot
     return num_layers * (neighbors + senders) + (neighbors if smooth else 0)
 
 
+def attention_bytes(graph: MessageGraph, encoder: GATEncoder, num_rows: int) -> int:
+    """Bytes of the forward pass of graph attention, each head of which reads all neighbours. The
+    last layer has only the rows asked for, here with as many neighbours as others on average."""
+    num_nodes = graph.neighbors.size[0]
+    heads = sum(conv.heads for conv in encoder.convs[:-1])
+    every = heads * _gather(graph.neighbors.num_entries + num_nodes, num_nodes, encoder.channels)
+    entries = (graph.neighbors.num_entries + num_nodes) * num_rows // num_nodes
+    return every + encoder.convs[-1].heads * _gather(entries, num_rows, encoder.channels)
+
+
 def forward_work(model: PCMEA, graphs: dict[str, MessageGraph], data, nodes) -> tuple[int, int]:
     """Bytes and operations of one forward pass over both graphs.
 
@@ -37,7 +47,9 @@ def forward_work(model: PCMEA, graphs: dict[str, MessageGraph], data, nodes) -> 
     moved = operations = 0
     for side, graph in graphs.items():
         num_rows = len(nodes[side])
-        for module in [model.structure.encoder, *model.propagation.values()]:
+        relational, attention = (each.encoder for each in model.structure.encoder.encoders)
+        moved += attention_bytes(graph, attention, num_rows)
+        for module in [relational, *model.propagation.values()]:
             channels, layers = module.channels, module.num_layers
             moved += propagation_bytes(graph, channels, layers, module.smooth_input)
             width = module.out_channels

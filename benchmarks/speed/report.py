@@ -48,7 +48,7 @@ COMPARED = {
     "pyg_gat": "PyG `GATConv`, dense weights",
     "pyg_diag_gat": "plain PyG `MessagePassing`, diagonal weights",
     "ours_gat": '`PCMEA(structure_encoder="gat")`, structure alone',
-    "ours_default": "`PCMEA()`, relation-aware, all modalities",
+    "ours_default": "`PCMEA()`, all modalities",
 }
 INTRO = """\
 # Speed and memory

@@ -279,8 +279,8 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
         "curve": {"epoch": [1, 2], "seconds": [1.0, 2.0], "hits@1": [0.1, 0.2]},
     }
     for name, data, more in (
-        ("supervised", "emoji", {**trained, "val": MEASURED}),
-        ("encoder_gat", "emoji", {"val": MEASURED}),
+        ("supervised", "emoji", {**trained, "val_all": MEASURED}),
+        ("encoder_gat", "emoji", {"val_all": MEASURED}),
         ("supervised", "zh_en+names", {}),
         ("names_lightea", "zh_en+names", {}),
         ("supervised", "zh_en_images", {}),

@@ -72,8 +72,9 @@ def test_result_has_what_the_contract_says(run: tuple[Aligner, Path]) -> None:
         assert isinstance(result[name], kind), name
     assert result["selection"] == "last"
     assert result["epochs"] == QUICK["epochs"]
-    assert result["test"]["candidates"] == "test"
-    assert result["test_all"]["candidates"] == "all"
+    for split in ("val", "test"):
+        assert result[split]["candidates"] == "test"
+        assert result[f"{split}_all"]["candidates"] == "all"
     assert result["num_pseudo_labels"] > 0
     assert sum(result["view_weights"].values()) == pytest.approx(1)
 
@@ -222,7 +223,8 @@ def test_a_killed_run_resumes_to_the_same_result(
     assert not (out / "result.json").exists()
 
     resumed = _aligner(calibrate, **settings).fit(pair, out=out, resume=True, quiet=True)
-    for name in ("val", "test", "test_all", "num_pseudo_labels", "view_weights", "epochs"):
+    measured = ("val", "val_all", "test", "test_all")
+    for name in (*measured, "num_pseudo_labels", "view_weights", "epochs"):
         assert resumed.result[name] == whole.result[name], name
     for name, value in whole._state["model"].items():
         assert torch.equal(value, resumed._state["model"][name]), name
@@ -675,7 +677,7 @@ def test_a_sample_of_links_is_measured(pair: HeteroData) -> None:
     aligner = _aligner(epochs=2, refit=False, val_links=1, test_links=7, csls_k=0)
     aligner.fit(pair, quiet=True)
     result = aligner.result
-    for name, num in (("val", 1), ("test", 7), ("test_all", 7)):
+    for name, num in (("val", 1), ("val_all", 1), ("test", 7), ("test_all", 7)):
         assert (result[name]["num_links"], result[name]["csls_k"]) == (num, 0)
     assert aligner.evaluate(pair)["num_links"] == int(pair[ANCHOR_EDGE].test_mask.sum())
     assert aligner.evaluate(pair, csls_k=0, num_links=7) == result["test"]

@@ -22,9 +22,10 @@ class PCMEA(ConcatModel):
 
     Two things are ours, and off in the paper's form (:obj:`structure_encoder="gat"`,
     :obj:`propagate=False`): the structure encoder, relation reflection and graph attention side by
-    side, which err in different places; and that the embedding of every modality is propagated over the graph (as in `"Towards Semantic Consistency: Dirichlet Energy
-    Driven Robust Multi-Modal Entity Alignment" <https://arxiv.org/abs/2401.17859>`_), so that an
-    entity without a picture has those of its neighbours.
+    side, which err in different places; and that the embedding of every modality is propagated
+    over the graph (as in `"Towards Semantic Consistency: Dirichlet Energy Driven Robust
+    Multi-Modal Entity Alignment" <https://arxiv.org/abs/2401.17859>`_), so that an entity without
+    a picture has those of its neighbours.
 
     Args:
         spec (PairSpec): The sizes of the pair of graphs.
