@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Literal
 
+from torch.nn import ModuleDict
+
 #: Names of the source nodes, the relation and the target nodes.
 EdgeType = tuple[str, str, str]
 #: One of the two graphs.
@@ -30,5 +32,13 @@ RELATION_EDGE: dict[str, EdgeType] = {
 }
 #: Edge type of the links, which has :obj:`edge_label_index` and no :obj:`edge_index`.
 ANCHOR_EDGE: EdgeType = ("source", "anchor", "target")
+#: Names of embeddings that stand for no features.
+_DERIVED = ("structure", "joint", "late")
 #: Which links train, validate and test.
 SPLIT_MASKS = ("train_mask", "val_mask", "test_mask")
+
+
+def is_reserved(modality: str) -> bool:
+    """Tells whether a name cannot be that of a modality with features: models give it to other
+    embeddings, or it is an attribute of the module that holds the encoders."""
+    return modality in _DERIVED or hasattr(ModuleDict, modality)

@@ -151,6 +151,7 @@ class Calibrator:
         sizes = [online[side]["joint"].size(0) for side in SIDES]
         for name, links in (("train", train_links), ("calibration", calibration_links)):
             check_links(f"{name}_links", links, sizes)
+        calibration_links = calibration_links.to(online["source"]["joint"].device)
         candidates, votes, _ = self.examine(online, momentum, train_links)
         survivors = self.pool.survivors(candidates, votes)
         info = self.confidence.fit(candidates, votes, calibration_links, survivors)
@@ -198,6 +199,7 @@ class Calibrator:
         """Finds candidates, of which none is in :obj:`rejected`, and asks for votes on them;
         changes nothing."""
         z_s, z_t = online["source"]["joint"], online["target"]["joint"]
+        train_links = train_links.to(z_s.device)
         free_s = free_entities(z_s.size(0), train_links[0])
         free_t = free_entities(z_t.size(0), train_links[1])
         similarity = SparseSimilarity.build(

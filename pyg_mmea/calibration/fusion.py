@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_mmea.data import sample_links
+from pyg_mmea.utils.similarity import at_least_single
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]
 
@@ -61,6 +62,7 @@ def fit_view_weights(
         raise ValueError(f"'max_links' needs to be at least 1 (got {max_links})")
     links = sample_links(links, max_links)
     names = [name for name in out["source"] if name != "joint"]
+    links = links.to(out["source"][names[0]].device)
     generator = torch.Generator().manual_seed(0)  # the same candidates at every call
     sizes = {side: out[side][names[0]].size(0) for side in ("source", "target")}
     num = min(num_negatives, *sizes.values())
@@ -184,6 +186,6 @@ def weighted_joint(views: Mapping[str, Tensor], weights: Mapping[str, float]) ->
     start = 0
     for name, view in views.items():
         stop = start + view.size(1)
-        joint[:, start:stop] = weights[name] ** 0.5 * F.normalize(view, dim=1)
+        joint[:, start:stop] = weights[name] ** 0.5 * F.normalize(at_least_single(view), dim=1)
         start = stop
     return joint

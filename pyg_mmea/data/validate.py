@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, SPLIT_MASKS, EdgeType
+from pyg_mmea.typing import (
+    ANCHOR_EDGE,
+    RELATION_EDGE,
+    SIDES,
+    SPLIT_MASKS,
+    EdgeType,
+    is_reserved,
+)
 
 _ROWS_AT_ONCE = 1 << 16
 
@@ -62,6 +69,8 @@ def _check_index(store: EdgeType, key: str, index: Tensor, sizes: tuple[int, int
 
 def _check_features(data: HeteroData, side: str, key: str) -> None:
     modality = key.removeprefix("x_")
+    if is_reserved(modality):
+        _fail(side, key, f"needs another name: '{modality}' is taken")
     num_nodes = data[side].num_nodes
     x = _check_tensor(data, side, key, torch.float32, (num_nodes, None))
     mask = _check_tensor(data, side, f"{modality}_mask", torch.bool, (num_nodes,))

@@ -10,11 +10,6 @@ from pyg_mmea.utils.pairs import known_answers
 Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
-def at_least_single(x: Tensor) -> Tensor:
-    """Raises half precision to single: losses need the digits."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
 def scaled_products(x: Tensor, y: Tensor, temperature: float) -> Tensor:
     """Returns the dot products of all rows over the temperature ``[B_x, B_y]``, never in half."""
     with torch.autocast(x.device.type, enabled=False):
@@ -49,7 +44,7 @@ def pair_share(x: Tensor, weight: Tensor | None = None) -> Tensor:
     """
     if weight is None:
         return x.new_full((x.size(0),), 1 / max(x.size(0), 1))
-    weight = weight.detach().to(x.dtype)
+    weight = weight.detach().to(x)
     total = weight.sum()
     return weight / total.masked_fill(total == 0, 1.0)
 

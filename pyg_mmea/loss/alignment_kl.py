@@ -69,7 +69,8 @@ class AlignmentKLLoss(torch.nn.Module):
             x_t (torch.Tensor): Target embeddings of the modality.
             joint_s (torch.Tensor): Joint source embeddings, detached here.
             joint_t (torch.Tensor): Joint target embeddings, detached here.
-            weight (torch.Tensor, optional): Weight of each link. (default: :obj:`None`)
+            weight (torch.Tensor, optional): Weight of each link, a constant.
+                (default: :obj:`None`)
             mask (torch.Tensor, optional): Links whose entities both have the modality; the others
                 are left out of both distributions. (default: :obj:`None`)
 

@@ -8,6 +8,7 @@ from torch.nn import ModuleDict
 
 from pyg_mmea.loss._pairs import Embeddings, linked_rows
 from pyg_mmea.loss.nca import NCALoss
+from pyg_mmea.typing import SIDES
 
 
 class EVAObjective(torch.nn.Module):
@@ -58,7 +59,7 @@ class EVAObjective(torch.nn.Module):
             out (dict): What the model returns.
             links (torch.Tensor): Rows of :obj:`out` that are the ends of the batch's links
                 :math:`(2, B)`.
-            weight (torch.Tensor, optional): Weight of each link :math:`(B)`.
+            weight (torch.Tensor, optional): Weight of each link, a constant :math:`(B)`.
                 (default: :obj:`None`)
             negatives (dict, optional): Not looked at: negatives are those of the batch.
             momentum (dict, optional): Not looked at: there is no momentum contrast.
@@ -68,7 +69,7 @@ class EVAObjective(torch.nn.Module):
         """
         terms = {}
         for name, loss in self.losses.items():
-            sides = [side[name] for side in out.values()]
+            sides = [out[side][name] for side in SIDES]
             x_s, x_t, index, share = linked_rows(sides, links, weight)
             terms[name] = loss(x_s, x_t, share, *index)
         return terms

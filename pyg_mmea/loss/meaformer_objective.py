@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch_geometric.nn.inits import reset
 
 from pyg_mmea.loss._pairs import Embeddings, linked_rows, rows_of
 from pyg_mmea.loss.info_nce import InfoNCELoss
 from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
 from pyg_mmea.nn.fusion import WeightedConcat
+from pyg_mmea.typing import SIDES
 
 
 class MEAformerObjective(torch.nn.Module):
@@ -81,6 +83,11 @@ class MEAformerObjective(torch.nn.Module):
         self.contrast_balance = UncertaintyWeighting(list(sizes))
         self.late_contrast_balance = UncertaintyWeighting(list(sizes))
 
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters."""
+        for module in self.children():
+            reset(module)
+
     def forward(
         self,
         out: Embeddings,
@@ -95,7 +102,7 @@ class MEAformerObjective(torch.nn.Module):
             out (dict): What the model returns.
             links (torch.Tensor): Rows of :obj:`out` that are the ends of the batch's links
                 :math:`(2, B)`.
-            weight (torch.Tensor, optional): Weight of each link :math:`(B)`.
+            weight (torch.Tensor, optional): Weight of each link, a constant :math:`(B)`.
                 (default: :obj:`None`)
             negatives (dict, optional): Not looked at: negatives are those of the batch.
             momentum (dict, optional): Not looked at: there is no momentum contrast.
@@ -104,7 +111,7 @@ class MEAformerObjective(torch.nn.Module):
             dict: Scalars ``global``, ``early``, ``late``, ``contrast``, ``late_contrast``, those in
             use.
         """
-        sides = list(out.values())
+        sides = [out[side] for side in SIDES]
         weights = self.weights
         terms: dict[str, Tensor] = {}
         if weights["global"] > 0:
@@ -151,10 +158,10 @@ class MEAformerObjective(torch.nn.Module):
             torch.stack(
                 [
                     block.norm(dim=1)
-                    for block in side["joint"].detach().split([*self.sizes.values()], 1)
+                    for block in out[side]["joint"].detach().split([*self.sizes.values()], 1)
                 ],
                 dim=1,
             )
-            for side in out.values()
+            for side in SIDES
         ]
         return torch.minimum(*rows_of(sides, links)).t()

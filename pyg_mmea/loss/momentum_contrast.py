@@ -64,7 +64,8 @@ class MomentumContrastLoss(torch.nn.Module):
             x_t (torch.Tensor): Target embeddings of the online encoder.
             momentum_s (torch.Tensor): Source embeddings of the momentum encoder, detached here.
             momentum_t (torch.Tensor): Target embeddings of the momentum encoder, detached here.
-            weight (torch.Tensor, optional): Weight of each link. (default: :obj:`None`)
+            weight (torch.Tensor, optional): Weight of each link, a constant.
+                (default: :obj:`None`)
             index_s (torch.Tensor, optional): Source entity ids. (default: :obj:`None`)
             index_t (torch.Tensor, optional): Target entity ids. (default: :obj:`None`)
 

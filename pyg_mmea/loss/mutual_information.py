@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Linear, ReLU, Sequential
 
-from pyg_mmea.loss._pairs import at_least_single
+from pyg_mmea.utils.similarity import at_least_single
 
 _BOUNDS = ("dv", "infonce", "jsd")
 

@@ -56,7 +56,8 @@ class NCALoss(torch.nn.Module):
         Args:
             x_s (torch.Tensor): Source embeddings.
             x_t (torch.Tensor): Target embeddings.
-            weight (torch.Tensor, optional): Weight of each link. (default: :obj:`None`)
+            weight (torch.Tensor, optional): Weight of each link, a constant.
+                (default: :obj:`None`)
             index_s (torch.Tensor, optional): Source entity ids. (default: :obj:`None`)
             index_t (torch.Tensor, optional): Target entity ids. (default: :obj:`None`)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 from torch.nn import ModuleDict
+from torch_geometric.nn.inits import reset
 
 from pyg_mmea.loss._pairs import Embeddings, present_rows, rows_of
 from pyg_mmea.loss.alignment_kl import AlignmentKLLoss
@@ -14,6 +15,7 @@ from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
 from pyg_mmea.loss.mutual_information import MutualInformationLoss
 from pyg_mmea.loss.sampled_softmax import SampledSoftmaxLoss
 from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
+from pyg_mmea.typing import SIDES
 
 
 class PCMEAObjective(torch.nn.Module):
@@ -97,6 +99,11 @@ class PCMEAObjective(torch.nn.Module):
                 }
             )
 
+    def reset_parameters(self) -> None:
+        """Resets all learnable parameters."""
+        for module in self.children():
+            reset(module)
+
     def forward(
         self,
         out: Embeddings,
@@ -111,7 +118,7 @@ class PCMEAObjective(torch.nn.Module):
             out (dict): What the model returns.
             links (torch.Tensor): Rows of :obj:`out` that are the ends of the batch's links
                 :math:`(2, B)`.
-            weight (torch.Tensor, optional): Weight of each link :math:`(B)`.
+            weight (torch.Tensor, optional): Weight of each link, a constant :math:`(B)`.
                 (default: :obj:`None`)
             negatives (dict, optional): Rows of each side that the sampled softmax contrasts with.
                 (default: :obj:`None`, which means all)
@@ -200,10 +207,10 @@ class PCMEAObjective(torch.nn.Module):
     def _information(self, out: Embeddings) -> Tensor:
         total = out["source"]["joint"].new_zeros(())
         for name, bound in self.information.items():
-            for side in out.values():
-                total = total + bound(side[name], side["joint"], present_rows(side[name])) / 2
+            for part in (out[side] for side in SIDES):
+                total = total + bound(part[name], part["joint"], present_rows(part[name])) / 2
         return total
 
 
 def _ends(out: Embeddings, name: str, links: Tensor) -> list[Tensor]:
-    return rows_of([side[name] for side in out.values()], links)
+    return rows_of([out[side][name] for side in SIDES], links)

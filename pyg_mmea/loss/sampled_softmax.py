@@ -73,7 +73,8 @@ class SampledSoftmaxLoss(torch.nn.Module):
                 (default: :obj:`None`)
             negative_index_t (torch.Tensor, optional): Entity ids of :obj:`negatives_t`.
                 (default: :obj:`None`)
-            weight (torch.Tensor, optional): Weight of each link. (default: :obj:`None`)
+            weight (torch.Tensor, optional): Weight of each link, a constant.
+                (default: :obj:`None`)
 
         Raises:
             ValueError: If the shapes do not match, or only one of a side's two indices is given.

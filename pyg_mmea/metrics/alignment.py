@@ -165,7 +165,8 @@ def evaluate_alignment(
             ranks = sparse_ranks(ranks, own, sinkhorn_topk(x_s, x_t, chunk_size=chunk_size))
         else:
             match = mutual_nearest if matching == "mutual" else hungarian
-            ranks = answer_ranks(ranks, own, match(x_s, x_t, csls_k, chunk_size).index)
+            answers = match(x_s.detach(), x_t.detach(), csls_k, chunk_size).index
+            ranks = answer_ranks(ranks, own, answers)
     return _summary(ranks, candidates, csls_k, matching)
 
 
@@ -200,6 +201,7 @@ def evaluate_scores(
         raise ValueError(f"'matching' needs to be one of {MATCHINGS[:3]} (got {matching!r})")
     if matching == "sinkhorn" and bool((scores.score <= 0).any()):
         raise ValueError(f"'scores' need to be positive (got {float(scores.score.min())})")
+    links = links.to(scores.index.device)
     axes = candidate_axes(*num_entities, links, candidates)
     inside = torch.ones_like(scores.score, dtype=torch.bool)
     for ids, allowed, num in zip(scores.index, axes[:2], num_entities, strict=True):
@@ -264,7 +266,7 @@ def pseudo_label_precision(pairs: Tensor, gold_links: Tensor) -> dict[str, Any]:
     for name, index in (("pairs", pairs), ("gold_links", gold_links)):
         if index.dim() != 2 or index.size(0) != 2:
             raise ValueError(f"'{name}' needs shape [2, P] (got {list(index.shape)})")
-    known, correct = judge(pairs, gold_links)
+    known, correct = judge(pairs, gold_links.to(pairs.device))
     num_known, num_correct = int(known.sum()), int(correct.sum())
     return {
         "num": pairs.size(1),

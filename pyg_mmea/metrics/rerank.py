@@ -93,9 +93,9 @@ def _direction(links: Tensor, kept: Tensor, score: Tensor) -> tuple[Tensor, Tens
     gold_key = query * width + answer
     place = torch.searchsorted(keys, gold_key)
     gold = torch.where(keys[place] == gold_key, score[place], torch.nan)
-    gap = score[entry] - gold[link]
-    tolerance = 8 * torch.finfo(score.dtype).eps * score.abs().clamp(min=1).max()
-    sign = gap.sign() * (gap.abs() > tolerance)
+    gap = (score[entry] - gold[link]).masked_fill(score[entry] == gold[link], 0.0)  # inf, too
+    size = gold.abs().masked_fill(gold.isinf(), 0.0).clamp(min=1)[link]
+    sign = gap.sign() * (gap.abs() > 8 * torch.finfo(score.dtype).eps * size)
     true = torch.isin(link * width + keys[entry] % width, known_link * width + known)
     wrong = (~true).to(score.dtype)
     zeros = torch.zeros_like(gold)

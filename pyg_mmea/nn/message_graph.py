@@ -159,7 +159,8 @@ def _checked(
     ):
         if index.numel() > 0 and not 0 <= int(index.min()) <= int(index.max()) < size:
             raise ValueError(f"'{name}' needs to be in [0, {size})")
-    return MessageGraph.build(edge_index, edge_type, num_nodes, num_relations)
+    # Keys of edges outgrow 32 bits.
+    return MessageGraph.build(edge_index.long(), edge_type.long(), num_nodes, num_relations)
 
 
 def bidirectional(

@@ -19,7 +19,8 @@ class MomentumEncoder(torch.nn.Module):
 
     Args:
         module (torch.nn.Module): The online encoder, copied at once.
-        momentum (float, optional): The momentum :math:`m`. (default: :obj:`0.999`)
+        momentum (float, optional): The momentum :math:`m`, an attribute that a schedule may change.
+            (default: :obj:`0.999`)
 
     Raises:
         ValueError: If the momentum is not in :math:`[0, 1]`.
@@ -30,11 +31,14 @@ class MomentumEncoder(torch.nn.Module):
         if not 0 <= momentum <= 1:
             raise ValueError(f"'momentum' needs to be in [0, 1] (got {momentum})")
         self.momentum = momentum
-        self.averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(momentum))
+        self.averaged = AveragedModel(module, multi_avg_fn=self._follow)
         # At zero, the first update would copy the online encoder instead of following it.
         self.averaged.n_averaged.fill_(1)
         self.averaged.requires_grad_(False)
         self.eval()
+
+    def _follow(self, copy: Any, online: Any, num_averaged: Any) -> None:
+        get_ema_multi_avg_fn(self.momentum)(copy, online, num_averaged)
 
     @property
     def module(self) -> torch.nn.Module:

@@ -15,7 +15,8 @@ def by_rows(module: Callable[..., Tensor], *columns: Tensor) -> Tensor:
     between stays in the cache, instead of in gigabytes that the system has to hand out each time.
 
     Args:
-        module (Callable): Called with a block of each column, returns one row a row.
+        module (Callable): Called with a block of each column, returns one row a row; one whose
+            attribute :obj:`row_wise` is false is called with all rows.
         *columns (torch.Tensor): Of :math:`N` rows each.
 
     Shapes:
@@ -23,7 +24,8 @@ def by_rows(module: Callable[..., Tensor], *columns: Tensor) -> Tensor:
     """
     num_rows = columns[0].size(0)
     sparse = any(x.layout != torch.strided for x in columns)
-    if sparse or torch.is_grad_enabled() or num_rows <= _FEW_ROWS:
+    whole = sparse or not getattr(module, "row_wise", True)
+    if whole or torch.is_grad_enabled() or num_rows <= _FEW_ROWS:
         return module(*columns)
     out: Tensor | None = None
     start = 0

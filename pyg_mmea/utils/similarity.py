@@ -34,6 +34,11 @@ def normalize(x: Tensor) -> Tensor:
     return x / _nonzero(torch.linalg.vector_norm(x, dim=1, keepdim=True))
 
 
+def at_least_single(x: Tensor) -> Tensor:
+    """Raises half precision to single, where digits or small numbers count."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def unit_rows(x: Tensor) -> Tensor:
     """Scales every row to unit Euclidean length, for use in training: nothing is checked, a row of
     zeros stays zero and passes a finite gradient, half precision is raised to float32.
@@ -42,8 +47,7 @@ def unit_rows(x: Tensor) -> Tensor:
         - **input:** :math:`(N, D)`
         - **output:** :math:`(N, D)`
     """
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
+    x = at_least_single(x)
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     # Times the reciprocal: a division would cost two more passes over x in the backward pass.
     return x * norm.masked_fill(norm == 0, 1.0).reciprocal()

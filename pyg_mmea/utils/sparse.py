@@ -122,7 +122,8 @@ def _sample(pattern: SparsePattern, a: Tensor, b: Tensor) -> Tensor:
             return (a @ b.t())[pattern.row, pattern.col]
     if torch.backends.mkl.is_available() or a.is_cuda:
         zeros = pattern.matrix(a.new_zeros(pattern.num_entries))
-        return torch.sparse.sampled_addmm(zeros, a, b.t(), beta=0.0).values()
+        # A copy: torch.compile knows no view of a sparse tensor.
+        return torch.sparse.sampled_addmm(zeros, a, b.t(), beta=0.0).values().clone()
     out = a.new_empty(pattern.num_entries)
     for start in range(0, pattern.num_entries, _CHUNK_SIZE):
         part = slice(start, start + _CHUNK_SIZE)

@@ -97,6 +97,15 @@ def test_inner_products_are_weighted_cosines():
     assert torch.allclose(x_s.norm(dim=1), torch.ones(60))
 
 
+def test_a_view_in_half_precision_may_be_absent():
+    view = torch.randn(5, 3).half()
+    view[2] = 0
+    joint = weighted_joint({"a": view}, {"a": 1.0})
+    assert joint.dtype == torch.float16
+    assert joint.isfinite().all()
+    assert (joint[2] == 0).all()
+
+
 def test_parts_are_weighed_apart():
     whole = {}
     for side, out in views({"good": 0.2, "noise": None}).items():

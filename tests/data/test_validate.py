@@ -52,7 +52,12 @@ def _link_twice(data: AlignmentData) -> None:
     data[ANCHOR_EDGE].edge_label_index = links
 
 
+def _name_taken(data: AlignmentData) -> None:
+    data["target"].x_joint = data["target"].x_image
+
+
 BROKEN = {
+    "name that is taken": (_name_taken, "'target'.*x_joint: needs another name: 'joint' is taken"),
     "no node count": (_delete("source", "num_nodes"), "'source'.*num_nodes: is missing"),
     "no uri": (_delete("target", "uri"), "'target'.*uri: is missing"),
     "uri length": (_set("source", "uri", lambda x: x[1:]), "uri: needs 66 entries .got 65."),

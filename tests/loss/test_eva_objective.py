@@ -56,3 +56,14 @@ def test_missing_modalities_are_no_pairs():
 def test_few_links(num_links):
     terms = EVAObjective(CHANNELS)(embeddings(), LINKS[:, :num_links])
     assert all(term.isfinite() for term in terms.values())
+
+
+def test_sides_are_known_by_name():
+    out = embeddings()
+    objective = EVAObjective(CHANNELS)
+    torch.manual_seed(0)
+    expected = objective(out, LINKS)
+    torch.manual_seed(0)
+    turned = objective(dict(reversed(out.items())), LINKS)
+    for name, term in expected.items():
+        assert torch.allclose(turned[name], term), name

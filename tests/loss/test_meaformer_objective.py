@@ -123,3 +123,23 @@ def test_state_dict_round_trip():
     assert second(out, LINKS)["contrast"] != first(out, LINKS)["contrast"]
     second.load_state_dict(first.state_dict())
     assert second(out, LINKS)["contrast"] == first(out, LINKS)["contrast"]
+
+
+def test_reset_parameters():
+    objective = MEAformerObjective(CHANNELS)
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.fill_(100.0)
+    objective.reset_parameters()
+    assert all(parameter.abs().max() < 2 for parameter in objective.parameters())
+
+
+def test_sides_are_known_by_name():
+    out = embeddings()
+    objective = MEAformerObjective(CHANNELS)
+    torch.manual_seed(0)
+    expected = objective(out, LINKS)
+    torch.manual_seed(0)
+    turned = objective(dict(reversed(out.items())), LINKS)
+    for name, term in expected.items():
+        assert torch.allclose(turned[name], term), name

@@ -180,3 +180,23 @@ def test_bounds_of_the_mutual_information(bound):
     assert objective(embeddings(), LINKS)["mi"].isfinite()
     with pytest.raises(ValueError, match="'bound' needs to be one of"):
         PCMEAObjective(CHANNELS, mi_bound="nope")
+
+
+def test_reset_parameters():
+    objective = PCMEAObjective(CHANNELS)
+    with torch.no_grad():
+        for parameter in objective.parameters():
+            parameter.fill_(100.0)
+    objective.reset_parameters()
+    assert all(parameter.abs().max() < 2 for parameter in objective.parameters())
+
+
+def test_sides_are_known_by_name():
+    out, momentum = embeddings(), embeddings()
+    objective = PCMEAObjective(CHANNELS, **UNIT)
+    torch.manual_seed(0)
+    expected = objective(out, LINKS, momentum=momentum)
+    torch.manual_seed(0)
+    turned = objective(dict(reversed(out.items())), LINKS, momentum=momentum)
+    for name, term in expected.items():
+        assert torch.allclose(turned[name], term), name

@@ -82,3 +82,20 @@ def test_score_ranks_without_any_score():
     scores = SparseScores(torch.empty(2, 0, dtype=torch.long), torch.empty(0))
     links = torch.tensor([[0, 1], [1, 0]])
     assert score_ranks(links, scores, (5, 3)).tolist() == [[3, 3], [2, 2]]  # chance
+
+
+@pytest.mark.parametrize("extreme", [1e8, -1e8, torch.inf, -torch.inf])
+def test_one_extreme_score_ties_no_others(extreme):
+    """Its entities are of no link, so no rank changes."""
+    index = torch.tensor([[0, 0, 1, 1, 2], [0, 1, 0, 1, 2]])
+    score = torch.tensor([2.0, 1.0, 1.0, 2.0, extreme])
+    links = torch.tensor([[0, 1], [0, 1]])
+    assert score_ranks(links, SparseScores(index, score), (3, 3)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_infinite_scores_of_links():
+    index = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]])
+    links = torch.tensor([[0, 1], [0, 1]])
+    score = torch.tensor([-torch.inf, 0.0, -torch.inf, -torch.inf])
+    expected = [[2, 1.5], [1.5, 2]]
+    assert score_ranks(links, SparseScores(index, score), (2, 2)).tolist() == expected

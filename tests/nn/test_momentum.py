@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import pytest
 import torch
@@ -111,3 +112,26 @@ def test_momentum_encoder_state_dict_round_trip():
 def test_momentum_encoder_rejects_bad_momentum():
     with pytest.raises(ValueError, match="'momentum' needs to be in"):
         MomentumEncoder(online_encoder(), momentum=1.5)
+
+
+def test_momentum_may_follow_a_schedule():
+    online = Linear(1, 1, bias=False)
+    torch.nn.init.constant_(online.weight, 8.0)
+    momentum = MomentumEncoder(online, momentum=1.0)
+    torch.nn.init.constant_(online.weight, 4.0)
+    momentum.momentum = 0.25
+    momentum.update(online)
+    assert momentum.module.weight.item() == 5  # 0.25 * 8 + 0.75 * 4
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_clone_follows_on_its_own(clone):
+    online = online_encoder()
+    momentum = MomentumEncoder(online, 0.5)
+    other = clone(momentum)
+    other.momentum = 1.0  # its own, not that of the first
+    step(online)
+    momentum.update(online)
+    other.update(online)
+    moved = next(iter(momentum.parameters()))
+    assert not torch.equal(moved, next(iter(other.parameters())))

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pyg_mmea.nn import DenseEncoder
 from pyg_mmea.utils.rows import by_rows
 
 
@@ -46,3 +47,10 @@ def test_masks_and_vectors_of_blocks() -> None:
     x = torch.arange(11)
     with torch.no_grad():
         assert torch.equal(by_rows(lambda x: x > 5, x), x > 5)
+
+
+def test_what_looks_at_all_rows_gets_them_all() -> None:
+    encoder, x = DenseEncoder(3, 2, standardize=True), torch.randn(11, 3)
+    expected = by_rows(encoder, x)
+    with torch.no_grad():
+        assert torch.equal(by_rows(encoder, x), expected)

@@ -9,6 +9,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pyg_mmea.utils.similarity import at_least_single
+
 
 class ModalityEncoder(torch.nn.Module):
     """Base class of all modality encoders: implement :meth:`encode`.
@@ -91,6 +93,11 @@ class DenseEncoder(ModalityEncoder):
         self.lin = torch.nn.Linear(in_channels, out_channels)
         self.reset_parameters()
 
+    @property
+    def row_wise(self) -> bool:
+        """Whether each row is encoded alone, so that calls by blocks give the same."""
+        return not self.standardize
+
     def reset_parameters(self) -> None:
         torch.nn.init.xavier_uniform_(self.lin.weight)
         torch.nn.init.zeros_(self.lin.bias)
@@ -106,7 +113,7 @@ class DenseEncoder(ModalityEncoder):
                 x = x.masked_fill(~mask.view(-1, 1), 0.0)
             std = x.square().sum(dim=0).div(count.clamp(min=1)).sqrt()  # [D]
             x = x / std.masked_fill(std < 1e-6, 1.0)  # a constant feature stays zero
-        return self.lin(F.dropout(x, self.dropout, self.training))
+        return self.lin(F.dropout(x.to(self.lin.weight.dtype), self.dropout, self.training))
 
     def __repr__(self) -> str:
         return (
@@ -152,7 +159,8 @@ class BagEncoder(ModalityEncoder):
         if x.layout == torch.strided:
             if bool((x < 0).any()):
                 raise ValueError("'x' needs to hold counts (got a negative one)")
-            return F.normalize(x.log1p(), dim=-1) @ self.weight + self.bias
+            x = F.normalize(at_least_single(x).log1p(), dim=-1)
+            return x.to(self.weight.dtype) @ self.weight + self.bias
         return _BagProduct.apply(self.weight, _prepare(x)) + self.bias
 
 
@@ -163,20 +171,21 @@ class _Csr(NamedTuple):
 
 
 class _Bag(NamedTuple):
-    version: int
     forward: _Csr  # entities x words
     transposed: _Csr  # words x entities
 
 
-_PREPARED = WeakTensorKeyDictionary()  # sparse tensor -> _Bag
+_PREPARED = WeakTensorKeyDictionary()  # sparse tensor -> its version and _Bag
 
 
 def _prepare(x: Tensor) -> _Bag:
     """Returns the normalised bag, from the cache if this tensor was seen before."""
-    bag = _PREPARED.get(x)
-    if bag is None or bag.version != x._version:
-        bag = _PREPARED[x] = _build(x)
-    return bag
+    if x.is_inference():  # cannot tell that it changed
+        return _build(x)
+    cached = _PREPARED.get(x)
+    if cached is None or cached[0] != x._version:
+        cached = _PREPARED[x] = (x._version, _build(x))
+    return cached[1]
 
 
 @torch.no_grad()
@@ -201,7 +210,7 @@ def _build(x: Tensor) -> _Bag:
     order = col.argsort(stable=True)
     ptr_t = F.pad(torch.bincount(col, minlength=num_cols).cumsum(0), (1, 0)).to(ptr.dtype)
     transposed = _Csr(ptr_t, row[order].to(col.dtype), value[order])
-    return _Bag(x._version, _Csr(ptr, col, value), transposed)
+    return _Bag(_Csr(ptr, col, value), transposed)
 
 
 def _product(csr: _Csr, dense: Tensor) -> Tensor:

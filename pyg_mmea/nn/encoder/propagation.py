@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_mmea.nn.message_graph import MessageGraph, message_graph
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.rows import by_rows
+from pyg_mmea.utils.similarity import at_least_single
 from pyg_mmea.utils.sparse import spmm
 
 Edges = tuple[Tensor, Tensor]
@@ -77,11 +79,12 @@ class LinkPropagation(torch.nn.Module):
         """
         generator = torch.Generator().manual_seed(0)  # any two calls agree on the vectors
         codes = torch.randn(links.size(1), self.channels, generator=generator)
-        codes = F.normalize(codes, dim=1).to(links.device)
+        device = edges["source"][0].device
+        links, codes = links.to(device), F.normalize(codes, dim=1).to(device)
         if weight is not None:
             codes = codes * weight.to(codes).view(-1, 1)
-        labels = {}
-        for ends, side in zip(links, edges, strict=True):
+        labels: dict[str, Tensor] = {}
+        for ends, side in zip(links, SIDES, strict=True):
             zeros = codes.new_zeros(num_nodes[side], self.channels)
             labels[side] = zeros.index_add_(0, ends, codes)
         return self.spread(edges, labels)
@@ -101,7 +104,7 @@ class LinkPropagation(torch.nn.Module):
         """
         out = {}
         for side, (edge_index, edge_type) in edges.items():
-            x = labels[side]
+            x = at_least_single(labels[side])
             graph = message_graph(edge_index, edge_type, x.size(0), self.num_relations)
             out[side] = self._walk(graph, x, F.normalize(x, dim=1), keep_own)
         return out

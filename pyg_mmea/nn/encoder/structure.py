@@ -9,6 +9,7 @@ import torch
 import torch_geometric.nn.models
 from torch import Tensor
 from torch.nn import ModuleList
+from torch_geometric.nn.inits import reset
 
 from pyg_mmea.nn.encoder.gat import GATEncoder
 from pyg_mmea.nn.encoder.relation_reflection import RelationReflectionEncoder
@@ -52,9 +53,9 @@ class StructureEncoder(torch.nn.Module):
         self.uses_nodes = "nodes" in names
 
     def reset_parameters(self) -> None:
-        """Resets all learnable parameters, if the encoder can."""
-        if hasattr(self.encoder, "reset_parameters"):
-            self.encoder.reset_parameters()  # type: ignore[operator]
+        """Resets all learnable parameters; of an encoder without such a method, those of its
+        layers."""
+        reset(self.encoder)
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_type: Tensor, nodes: Tensor | None = None
@@ -94,7 +95,7 @@ class ParallelEncoder(torch.nn.Module):
     def reset_parameters(self) -> None:
         """Resets all learnable parameters."""
         for encoder in self.encoders:
-            encoder.reset_parameters()  # type: ignore[operator]
+            reset(encoder)
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_type: Tensor, nodes: Tensor | None = None
@@ -107,7 +108,8 @@ def _argument_names(encoder: torch.nn.Module) -> list[str]:
     signature = getattr(encoder, "signature", None)  # of torch_geometric.nn.Sequential
     if signature is not None:
         return list(signature.param_dict)
-    return list(inspect.signature(encoder.forward).parameters)
+    compiled = getattr(encoder, "_orig_mod", encoder)  # torch.compile hides the arguments
+    return list(inspect.signature(compiled.forward).parameters)
 
 
 def structure_encoder(

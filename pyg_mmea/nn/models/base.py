@@ -11,7 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.nn.message_graph import bidirectional, versions
-from pyg_mmea.typing import RELATION_EDGE, SIDES, Modality
+from pyg_mmea.typing import RELATION_EDGE, SIDES, Modality, is_reserved
 
 Embeddings = dict[str, dict[str, Tensor]]
 
@@ -38,7 +38,15 @@ class PairSpec:
 
     @classmethod
     def from_data(cls, data: HeteroData) -> Self:
-        """Reads the sizes off a pair."""
+        """Reads the sizes off a pair.
+
+        Raises:
+            ValueError: If a graph does not say how many entities it has, or a modality lacks its
+                mask or has a name that is taken.
+        """
+        for side in SIDES:
+            if data[side].num_nodes is None:
+                raise ValueError(f"data['{side}'] needs 'num_nodes' (got None)")
         joint: dict[str, int] = {}
         relation_index = {
             side: [joint.setdefault(uri, len(joint)) for uri in data[edge].relation_uri]
@@ -50,6 +58,12 @@ class PairSpec:
             for name in dict.fromkeys([*map(str, Modality), *own])
             if all(f"x_{name}" in data[side] for side in SIDES)
         }
+        for name in in_channels:
+            if is_reserved(name):
+                raise ValueError(f"'x_{name}' needs another name: '{name}' is taken")
+            for side in SIDES:
+                if f"{name}_mask" not in data[side]:
+                    raise ValueError(f"data['{side}'] needs '{name}_mask' beside 'x_{name}'")
         return cls({side: data[side].num_nodes for side in SIDES}, relation_index, in_channels)
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import ModuleDict, ParameterDict
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import NodeStorage
+from torch_geometric.nn.inits import reset
 
 from pyg_mmea.nn.attention import BagTextCrossAttention
 from pyg_mmea.nn.dropout import ByteDropout
@@ -131,9 +132,7 @@ class MultiModalModel(AlignmentModel):
         """Resets all learnable parameters, those of a structure encoder handed in, too."""
         self._reset_entities()
         for module in self.children():
-            for layer in module.children() if isinstance(module, ModuleDict) else [module]:
-                if hasattr(layer, "reset_parameters"):
-                    layer.reset_parameters()  # type: ignore[operator]
+            reset(module)
 
     def _reset_entities(self) -> None:
         for vectors in self.entity.values():

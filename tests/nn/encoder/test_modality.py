@@ -210,3 +210,30 @@ def test_modality_encoder_is_abstract():
         encoder(torch.randn(1, 2))
     with pytest.raises(NotImplementedError):
         encoder.reset_parameters()
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr"])
+def test_bag_encoder_in_inference_mode(layout):
+    encoder, bag = BagEncoder(5, 3), random_bag()
+    expected = encoder(layouts(bag)[layout])
+    with torch.inference_mode():
+        made = layouts(bag)[layout]  # counts no changes, so it cannot be kept
+        assert torch.equal(encoder(made), expected)
+        assert made not in modality._PREPARED
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_encoders_in_half_precision(dtype):
+    bag = random_bag()
+    bag[2] = 0
+    for make in (BagEncoder, DenseEncoder):
+        encoder = make(5, 3)
+        expected = encoder(bag)
+        out = encoder.to(dtype)(bag.to(dtype))
+        assert out.dtype == dtype
+        assert torch.allclose(out.float(), expected, atol=0.1)
+
+
+def test_dense_encoder_takes_features_of_another_precision():
+    encoder, x = DenseEncoder(5, 3), torch.randn(6, 5)
+    assert torch.equal(encoder(x.double()), encoder(x))

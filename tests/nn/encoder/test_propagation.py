@@ -95,3 +95,19 @@ def test_link_propagation_without_links_or_edges():
     without = {side: (none, none[0]) for side in edges}
     out = layer(without, num_nodes, torch.tensor([[0], [4]]))
     assert all(torch.equal(x, torch.zeros(6, 32)) for x in out.values())
+
+
+def test_half_precision_and_the_order_of_graphs():
+    edges, num_nodes = graphs()
+    layer = LinkPropagation(2 * NUM_RELATIONS, channels=16, num_layers=2)
+    links = torch.tensor([[0, 2], [4, 2]])
+    out, turned = (
+        layer(edges, num_nodes, links),
+        layer(dict(reversed(edges.items())), num_nodes, links),
+    )
+    labels = {side: torch.randn(6, 5).half() for side in edges}
+    labels["source"][1] = 0
+    spread = layer.spread(edges, labels, keep_own=True)
+    for side in edges:
+        assert torch.equal(out[side], turned[side])
+        assert spread[side].isfinite().all()

@@ -245,6 +245,41 @@ def test_encoders_side_by_side():
         ParallelEncoder([other, StructureEncoder(GATEncoder(CHANNELS))])
 
 
+class Plain(torch.nn.Module):
+    """Has no way to reset itself."""
+
+    out_channels = 4
+
+    def __init__(self):
+        super().__init__()
+        self.lin = torch.nn.Linear(CHANNELS, 4)
+
+    def forward(self, x, edge_index):
+        return self.lin(x)
+
+
+def test_layers_are_reset_where_the_encoder_itself_cannot():
+    encoder = StructureEncoder(Plain())
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.fill_(100.0)
+    encoder.reset_parameters()
+    assert all(parameter.abs().max() < 2 for parameter in encoder.parameters())
+
+
+def test_a_compiled_encoder_gets_edge_types():
+    assert StructureEncoder(torch.compile(Typed())).uses_edge_type
+
+
+def test_relation_reflection_compiles():
+    encoder, x, edges = encoders()["relation_reflection"], features(), graph()
+    compiled = torch.compile(encoder, backend="eager")
+    out = compiled(x.requires_grad_(), *edges)
+    assert torch.allclose(out, encoder(x, *edges))
+    out.square().sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
 def test_structure_encoder_by_unknown_name():
     with pytest.raises(ValueError, match=r"Unknown Module 'nope' \(choices: .*gat.*relation_refl"):
         structure_encoder("nope", CHANNELS, NUM_RELATIONS)

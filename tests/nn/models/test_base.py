@@ -39,6 +39,7 @@ def pair():
     ):
         data[side].num_nodes = num
         data[side].x_image = torch.zeros(num, 7)
+        data[side].image_mask = torch.zeros(num, dtype=torch.bool)
         store = data[RELATION_EDGE[side]]
         store.edge_index, store.edge_type = torch.tensor(edges), torch.tensor(types)
         store.relation_uri = uris
@@ -52,6 +53,25 @@ def test_pair_spec_from_data(pair):
     assert spec.relation_index == {"source": [0, 1], "target": [1, 2]}
     assert spec.num_relations == 3
     assert spec.in_channels == {"image": 7}
+
+
+@pytest.mark.parametrize("name", ["joint", "structure", "late", "values", "type"])
+def test_names_that_are_taken(pair, name):
+    for side in ("source", "target"):
+        pair[side][f"x_{name}"] = pair[side].x_image
+        pair[side][f"{name}_mask"] = pair[side].image_mask
+    with pytest.raises(ValueError, match=f"'x_{name}' needs another name: '{name}' is taken"):
+        PairSpec.from_data(pair)
+
+
+def test_what_a_pair_needs(pair):
+    del pair["target"].image_mask
+    with pytest.raises(ValueError, match=r"data\['target'\] needs 'image_mask' beside 'x_image'"):
+        PairSpec.from_data(pair)
+    bare = HeteroData()
+    bare["source"].uri = ["a"]
+    with pytest.raises(ValueError, match=r"data\['source'\] needs 'num_nodes'"):
+        PairSpec.from_data(bare)
 
 
 def test_pair_spec_of_fake(fake: AlignmentData):
