@@ -1,13 +1,20 @@
 """``pyg-mmea align``."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import pandas as pd
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import restricted_number_type
+from torch_geometric.data import HeteroData
 
+from pyg_mmea.calibration import Ledger
+from pyg_mmea.calibration.ledger import is_by_hand
 from pyg_mmea.cli.console import note
 from pyg_mmea.cli.runs import load_extended, load_run
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils import write_alignment
+from pyg_mmea.utils.export import is_alignment
 
 Precision = restricted_number_type("Precision", float, [(">", 0), ("<=", 1)])
 
@@ -47,13 +54,42 @@ def run(arguments: Sequence[str]) -> None:
     config = parser.parse_args(rest)
     if not config.extend and (options or config.only_new):
         raise ValueError(f"'{options[0] if options else '--only-new'}' needs '--extend'")
+    if Path(config.out).is_file() and not is_alignment(config.out):
+        raise ValueError(f"'{config.out}' exists and is no alignment; choose another file")
     if config.extend:
         data, aligner = load_extended(config.folder, options)
     else:
         data, aligner = load_run(config.folder)
     pairs = aligner.predict(data, config.target_precision, config.only_new)
+    pairs = _without_rejected(pairs, config.folder)
     write_alignment(config.out, pairs, config.base)
     note(f"{len(pairs)} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
+    if not config.only_new:
+        _count_test_links(data, pairs)
+
+
+def _without_rejected(pairs: pd.DataFrame, folder: str) -> pd.DataFrame:
+    """Leaves out what people rejected since the training."""
+    last = {tuple(e["pair"]): e for e in Ledger.of(folder).read() if is_by_hand(e)}
+    rejected = {tuple(e.get("uri", ())) for e in last.values() if e["decision"] == "reject"}
+    kept = [pair not in rejected for pair in zip(pairs["source"], pairs["target"], strict=True)]
+    num = len(pairs) - sum(kept)
+    if num == 0:
+        return pairs
+    note(f"{num} pairs that were rejected by hand since the training are left out")
+    pairs = pairs[kept]
+    pairs.attrs["abstained"] += num
+    return pairs
+
+
+def _count_test_links(data: HeteroData, pairs: pd.DataFrame) -> None:
+    anchors = data[ANCHOR_EDGE]
+    links = anchors.edge_label_index[:, anchors.test_mask].tolist()
+    uris = [[data[side].uri[i] for i in ids] for side, ids in zip(SIDES, links, strict=True)]
+    test = set(zip(*uris, strict=True))
+    if test:
+        found = len(test & set(zip(pairs["source"], pairs["target"], strict=True)))
+        note(f"{found} of {len(test)} test links, which were hidden, are among them")
 
 
 def _data_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

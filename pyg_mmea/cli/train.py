@@ -1,6 +1,7 @@
 """``pyg-mmea train``."""
 
 import argparse
+import difflib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import CONFIG, LOCK, alone_in, resume_command
 from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.data.textfile import read_json
+from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
 from pyg_mmea.nn import PairSpec
 from pyg_mmea.training import Aligner
 from pyg_mmea.training.resources import is_first_process
@@ -77,14 +79,37 @@ def _prepare(arguments: Sequence[str]) -> list[str]:
         prepared.append(f"{_SHORT.get(name, name)}{separator}{value}")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--out")
+    parser.add_argument("--data")
+    parser.add_argument("--config")
     parser.add_argument("--resume", action="store_true")
     try:
-        known, _ = parser.parse_known_args(prepared)
+        known, rest = parser.parse_known_args(prepared)
     except argparse.ArgumentError:
         return prepared  # the full parser says what is wrong
+    _check_name(known.data)
+    settings = [option for option in rest if option.startswith("--data.")]
+    if settings and not (known.data or known.config or known.resume):
+        raise ValueError(f"'{settings[0]}' needs '--data NAME' before it, as in '--data TablePair'")
     if known.resume and known.out and Path(known.out, CONFIG).is_file():
         prepared = ["--config", str(Path(known.out, CONFIG)), *prepared]
     return prepared
+
+
+def _check_name(dataset: str | None) -> None:
+    """The full parser would answer an unknown name with what it expects of any type."""
+    classes: list[type[Any]] = [FakeMMKG, *_subclasses(AlignmentDataset)]
+    names = [cls.__name__ for cls in classes]
+    if dataset is None or "." in dataset or dataset in names:
+        return
+    close = difflib.get_close_matches(dataset, names, 1)
+    hint = f", did you mean '{close[0]}'?" if close else ""
+    raise ValueError(f"there is no dataset '{dataset}'{hint}; 'pyg-mmea datasets list' has all")
+
+
+def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    for subclass in type.__subclasses__(cls):
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def _dump(parser: ArgumentParser, config: Namespace) -> str:

@@ -143,9 +143,9 @@ class Aligner:
 
         Raises:
             ValueError: If the pair is broken or has no link to train on, if there is no folder
-                for several processes, or if the run that is resumed is of other entities, another
-                class of model, another seed or other :obj:`training` settings; a run may go on for
-                more epochs.
+                for several processes, or if the run that is resumed is of other entities, links or
+                sizes of features, another class of model, another seed or other :obj:`training`
+                settings; a run may go on for more epochs.
             RuntimeError: If somebody decides on a pair while several processes start.
             FileExistsError: If :obj:`out` holds a run and :obj:`resume` is off.
         """

@@ -183,9 +183,11 @@ class Fitting:
         torch.manual_seed(self.seed)
         model = self.model_factory(PairSpec.from_data(self.visible))
         objective = self.objective_factory(model.out_channels)
-        return AlignmentModule(
+        module = AlignmentModule(
             model, objective, self.visible, links, self.config, self.seed, epochs, calibrator
         )
+        module.given_links = self.seeds.given
+        return module
 
     def _phase(self, name: str, links: Tensor, val_links: Tensor) -> PhaseResult:
         return run_phase(

@@ -73,6 +73,8 @@ class AlignmentModule(LightningModule):
         self.switch_epoch = None if config.switch_epoch == "auto" else config.switch_epoch
         self._last_mrr = 0.0
         self.part_weights: dict[str, float] = {}
+        #: Identifies the links that were given, before people decided on any; not the test links.
+        self.given_links = ""
 
     @property
     def num_mini_batches(self) -> int:
@@ -266,6 +268,8 @@ class AlignmentModule(LightningModule):
             "seed": self.seed,
             "model": type(self.model).__name__,
             "calibrate": self.calibrator is not None,
+            "in_channels": dict(self.model.spec.in_channels),
+            "num_relations": self.model.spec.num_relations,
         }
         return {**asdict(self.config), **others}
 
@@ -274,6 +278,7 @@ class AlignmentModule(LightningModule):
         checkpoint["part_weights"] = self.part_weights
         checkpoint["switch"] = self.switch_epoch, self._last_mrr
         checkpoint["entities"] = self.entities
+        checkpoint["given_links"] = self.given_links
         checkpoint["settings"] = self._settings
         if self.calibrator is not None:
             checkpoint["calibrator"] = self.calibrator.state_dict()
@@ -285,6 +290,12 @@ class AlignmentModule(LightningModule):
         if checkpoint.get("entities", self.entities) != self.entities:
             raise ValueError(
                 "'data' needs to be the pair that the run was started with (its entities differ)"
+            )
+        if checkpoint.get("given_links", self.given_links) != self.given_links:
+            raise ValueError(
+                "'data' needs to have the training and validation links that the run was started "
+                "with: a new split could test on links that were trained on. Train anew, or put "
+                "the links back"
             )
         for name, old in checkpoint.get("settings", {}).items():
             new = self._settings.get(name, old)

@@ -25,12 +25,14 @@ class Seeds:
         val (torch.Tensor): Validation links that nobody decided on.
         accepted (torch.Tensor): Pairs that people accepted.
         rejected (torch.Tensor): Pairs that people rejected.
+        given (str): Identifies training and validation links as they were before anybody decided.
     """
 
     train: Tensor
     val: Tensor
     accepted: Tensor
     rejected: Tensor
+    given: str
 
     @classmethod
     def read(cls, data: HeteroData, ledger: Ledger) -> Self:
@@ -47,13 +49,14 @@ class Seeds:
             torch.tensor(pairs, dtype=torch.long).view(-1, 2).t()
             for pairs in decided_by_hand(entries)
         )
-        train = torch.cat([links[:, anchors.train_mask.cpu()], accepted], dim=1).unique(dim=1)
+        splits = [links[:, anchors[f"{split}_mask"].cpu()] for split in ("train", "val")]
+        given = fingerprint(*(x.unique(dim=1).numpy().tobytes() for x in splits))
+        train = torch.cat([splits[0], accepted], dim=1).unique(dim=1)
         train = train[:, ~contains(rejected, train)]
         if train.size(1) == 0:
             raise ValueError("'data' needs to have at least one link to train on (got none)")
-        val = links[:, anchors.val_mask.cpu()]
-        val = val[:, ~contains(torch.cat([accepted, rejected], dim=1), val)]
-        return cls(train, val, accepted, rejected)
+        val = splits[1][:, ~contains(torch.cat([accepted, rejected], dim=1), splits[1])]
+        return cls(train, val, accepted, rejected, given)
 
     @property
     def all(self) -> Tensor:
@@ -63,7 +66,8 @@ class Seeds:
     @property
     def key(self) -> str:
         """Identifies all of them."""
-        return fingerprint(*(x.numpy().tobytes() for x in vars(self).values()))
+        links = self.train, self.val, self.accepted, self.rejected
+        return fingerprint(*(x.numpy().tobytes() for x in links))
 
     @property
     def num_decided(self) -> int:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -406,6 +407,12 @@ def test_align(cli, finished: Path, tmp_path: Path, suffix: str) -> None:
     assert path.stat().st_size > 0
     assert f"pairs are in {path}" in err
     assert "left out" in err
+    assert re.search(r"^\d+ of \d+ test links, which were hidden, are among them$", err, re.M)
+    assert cli("align", finished, "--out", path)[0] == 0  # an alignment may be written over
+    path.write_text("ours,theirs\n")
+    code, _, err = cli("align", finished, "--out", path)
+    assert (code, path.read_text()) == (2, "ours,theirs\n")
+    assert f"'{path}' exists and is no alignment" in err
 
 
 def test_align_csv(cli, finished: Path, tmp_path: Path) -> None:
@@ -479,3 +486,40 @@ def test_a_class_that_is_chosen_has_its_own_defaults(tmp_path: Path) -> None:
     assert (model.structure_encoder, model.channels, model.dropout) == ("GCN", 300, 0.2)
     assert parse().model.class_path == "pyg_mmea.nn.PCMEA"  # no call sees the one before
     assert parse("--model.channels=64").model.init_args.dropout == 0.5
+
+
+def test_what_was_rejected_since_is_left_out(cli, finished: Path, tmp_path: Path) -> None:
+    run, path = tmp_path / "run", tmp_path / "links.csv"
+    shutil.copytree(finished, run)
+    cli("align", run, "--out", path)
+    before = pd.read_csv(path)
+    known, found = (
+        before.loc[before["origin"] == origin, ["source", "target"]].iloc[0]
+        for origin in ("known", "predicted")
+    )
+    for pair in (known, found):
+        assert cli("audit", run, "--reject", *pair)[0] == 0
+    code, _, err = cli("align", run, "--out", path)
+    assert code == 0
+    assert "2 pairs that were rejected by hand since the training are left out" in err
+    after = pd.read_csv(path)
+    assert len(after) == len(before) - 2
+    assert not {*known, *found} & {*after["source"]}
+    cli("audit", run, "--undo", *found)
+    cli("align", run, "--out", path)
+    assert len(pd.read_csv(path)) == len(before) - 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--data", "FakeMMG"], "there is no dataset 'FakeMMG', did you mean 'FakeMMKG'?"),
+        (["--data=nothing_like_it"], "there is no dataset 'nothing_like_it'; 'pyg-mmea datasets"),
+        (["--data.config", "pair.yaml"], "'--data.config' needs '--data NAME' before it"),
+    ],
+)
+def test_datasets_that_are_not_named_well(cli, tmp_path: Path, arguments, text: str) -> None:
+    code, _, err = cli("train", *arguments, "--out", tmp_path / "run")
+    assert code == 2
+    assert text in err
+    assert len(err.splitlines()) == 1

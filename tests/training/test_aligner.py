@@ -17,7 +17,7 @@ from torch_geometric.nn import GraphSAGE
 import pyg_mmea
 from pyg_mmea.calibration import Calibrator, Ledger, PseudoLabelPool, in_force, replay
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.data import HideAnchors
+from pyg_mmea.data import DropModality, HideAnchors
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import MEAformerObjective
 from pyg_mmea.nn import PCMEA, MEAformer, PairSpec
@@ -482,6 +482,24 @@ def test_a_run_is_resumed_with_its_own_entities_only(pair: HeteroData, tmp_path:
     with pytest.raises(ValueError, match="source entity 3 was"):
         _aligner(**settings).fit(other, tmp_path, resume=True, quiet=True)
     _aligner(**settings).fit(pair, tmp_path, resume=True, quiet=True)
+
+
+def test_a_run_is_resumed_with_its_own_links_only(pair: HeteroData, tmp_path: Path) -> None:
+    settings = {"epochs": 2, "refit": False}
+    _aligner(**settings).fit(pair, tmp_path, quiet=True)
+    other, masks = pair.clone(), pair[ANCHOR_EDGE]
+    other[ANCHOR_EDGE].train_mask = masks.test_mask  # as a split of other links may have it
+    other[ANCHOR_EDGE].test_mask = masks.train_mask
+    with pytest.raises(ValueError, match="the training and validation links that the run"):
+        _aligner(**settings).fit(other, tmp_path, resume=True, quiet=True)
+    fewer = DropModality("image")(pair.clone())
+    with pytest.raises(ValueError, match=r"'in_channels' needs to be {.*'image': "):
+        _aligner(**settings).fit(fewer, tmp_path, resume=True, quiet=True)
+    order = torch.randperm(masks.train_mask.numel())
+    for key in ("train_mask", "val_mask", "test_mask"):
+        other[ANCHOR_EDGE][key] = masks[key][order]
+    other[ANCHOR_EDGE].edge_label_index = masks.edge_label_index[:, order]
+    _aligner(**settings).fit(other, tmp_path, resume=True, quiet=True)
 
 
 def test_a_run_is_resumed_with_its_own_settings_only(pair: HeteroData, tmp_path: Path) -> None:
