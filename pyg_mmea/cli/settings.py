@@ -68,6 +68,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--config", action="config", help="YAML file of settings; options win")
     parser.add_argument("--out", metavar="RUN", required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN")
+    parser.add_argument(
+        "--decisions", metavar="RUN", help="take over what people accepted and rejected in RUN"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_data_argument(parser)
     parser.add_argument(

@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch_geometric.data import HeteroData
 
+from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.vote import check_excluded
 from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
@@ -21,14 +22,14 @@ from pyg_mmea.cli.settings import aligner_arguments, build_parser
 from pyg_mmea.data.textfile import read_json
 from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
 from pyg_mmea.nn import PairSpec
-from pyg_mmea.training import Aligner
+from pyg_mmea.training import Aligner, Decisions
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.views import voter_names
 from pyg_mmea.utils.io import RESULT, atomic_write
 
 _SHORT = {"--epochs": "--training.epochs", "--lr": "--training.lr"}
 # Options of one call; all others are settings that go into the file of the run.
-_CALL = ("config", "out", "resume", "quiet")
+_CALL = ("config", "out", "resume", "decisions", "quiet")
 _LOG = "log.txt"
 
 
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> None:
 
     Raises:
         ValueError: If RUN exists and is not to be resumed, or was started with other settings.
+        FileNotFoundError: If there is no ledger to take decisions from.
         KeyboardInterrupt: Saying how to go on.
     """
     parser = build_parser()
@@ -50,6 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     data = built.data[0]
     aligner = Aligner(**aligner_arguments(built))
     _check_fit(aligner, data)
+    earlier = _earlier_ledger(config)
     if not first:
         aligner.fit(data, folder, config.resume, quiet=True)
         return
@@ -59,6 +62,8 @@ def run(arguments: Sequence[str]) -> None:
         with atomic_write(folder / CONFIG) as file:
             file.write(settings)
         before = _origin(folder)
+        if earlier is not None:
+            _take_over(earlier, data, folder)
         with _log_to(folder / _LOG, config.quiet):
             _fit(aligner, data, config)
         summary = {
@@ -69,6 +74,23 @@ def run(arguments: Sequence[str]) -> None:
         with atomic_write(folder / RESULT) as file:
             json.dump(summary, file, indent=2)
     _print_summary(summary, folder)
+
+
+def _earlier_ledger(config: Namespace) -> Ledger | None:
+    if config.decisions is None:
+        return None
+    if config.resume:
+        raise ValueError("'--decisions' goes with a new run; one that is resumed has its own")
+    ledger = Ledger.of(config.decisions)
+    if not ledger.path.is_file():
+        raise FileNotFoundError(f"{ledger.path} is missing, there are no decisions to take over")
+    return ledger
+
+
+def _take_over(earlier: Ledger, data: HeteroData, folder: Path) -> None:
+    num_added, num_left = Decisions(data, Ledger.of(folder)).take_over(earlier)
+    left = f"; {num_left} are on entities that are gone or have another counterpart now"
+    note(f"{num_added} decisions by hand are taken over{left if num_left else ''}")
 
 
 def _prepare(arguments: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ import copy
 import json
 import tempfile
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -25,7 +26,7 @@ from pyg_mmea.training.fitting import Fitting
 from pyg_mmea.training.outcome import predicted_table
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.trained import entity_fingerprint
-from pyg_mmea.typing import ANCHOR_EDGE
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.io import RESULT, atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
 
@@ -328,9 +329,21 @@ class Aligner:
         self.embeddings  # noqa: B018  # raises if there is none
         if entity_fingerprint(data) != self._state["entities"]:
             raise ValueError(
-                "'data' needs to be the pair that was fitted (its entities differ); 'extend', and "
-                "'pyg-mmea align --extend', align what came since"
+                f"'data' needs to be the pair that was fitted, and {self._change(data)}. 'extend', "
+                f"and 'pyg-mmea align --extend', align what came since; all else needs the data of "
+                f"the training, or a new training, which can take over the decisions of people: "
+                f"'pyg-mmea train --decisions RUN'"
             )
+
+    def _change(self, data: HeteroData) -> str:
+        trained = self._state["trained"]["uri"]
+        came, went = (
+            sum(len({*a[side]} - {*b[side]}) for side in SIDES)
+            for a, b in permutations(({side: data[side].uri for side in SIDES}, trained))
+        )
+        if came == went == 0:
+            return "its entities are in another order"
+        return f"its entities differ: {came} came, and {went} are gone"
 
     def save(self, folder: str | Path) -> None:
         """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`.

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -130,6 +130,31 @@ class Decisions:
                 entries.append(self._entry(decision))
             self.ledger.append(entries)
         return len(entries)
+
+    def take_over(self, ledger: Ledger) -> tuple[int, int]:
+        """Records what people decided in another run, on entities of the same URIs.
+
+        Args:
+            ledger (Ledger): The ledger of that run.
+
+        Returns:
+            tuple[int, int]: Number of decisions that were added, and of those that could not be:
+            their entities are gone, or have another counterpart now.
+        """
+        places = [{uri: entity for entity, uri in enumerate(uris)} for uris in self._uris]
+        last = {tuple(e["pair"]): e for e in ledger.read() if is_by_hand(e)}
+        decided = [entry for entry in last.values() if entry["decision"] != UNDECIDED]
+        num_added = 0
+        for entry in decided:
+            source, target = (
+                ids.get(uri) for ids, uri in zip(places, entry.get("uri", ("", "")), strict=True)
+            )
+            if source is None or target is None:
+                continue
+            decision = Decision(entry["decision"], (source, target), entry.get("note"))
+            with suppress(ValueError):  # it has another counterpart
+                num_added += self.record([decision])
+        return num_added, len(decided) - num_added
 
     def _entry(self, decision: Decision) -> dict[str, Any]:
         entry = {

@@ -137,6 +137,25 @@ def test_decisions_on_other_data_are_refused(cli, calibrated: Path, tmp_path: Pa
     assert not any(entry.get("reason") == "by hand" for entry in entries(run))
 
 
+def test_a_new_run_takes_over_decisions(cli, calibrated: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(calibrated, run)
+    source, target = last_pair(run)
+    assert cli("audit", run, "--reject", source, target)[0] == 0
+    call = ("train", "--data", "FakeMMKG", "--epochs", "2", "--decisions", run, "--quiet")
+    new = tmp_path / "new"
+    code, _, err = cli(*call, "--out", new)
+    assert code == 0
+    assert "1 decisions by hand are taken over" in err
+    assert json.loads((new / "result.json").read_text())["num_decided_by_hand"] == 1
+    assert "decisions" not in (new / "config.yaml").read_text()
+    code, _, err = cli(*call, "--out", new, "--resume")
+    assert (code, "'--decisions' goes with a new run" in err) == (2, True)
+    code, _, err = cli(*call[:-2], tmp_path, "--out", tmp_path / "other")
+    assert (code, "there are no decisions to take over" in err) == (2, True)
+    assert not (tmp_path / "other").exists()
+
+
 def test_decisions_bind_the_next_training(cli, calibrated: Path) -> None:
     source, target = last_pair(calibrated)
     before = json.loads((calibrated / "result.json").read_text())

@@ -1,6 +1,8 @@
 import threading
+from itertools import product
 
 import pytest
+import torch
 
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.data import HideAnchors
@@ -161,3 +163,43 @@ def test_of_all_at_once_one_wins(data, decisions, free):
     assert len(accepted) == sum(outcome) == decisions.ledger.num_entries
     # No entity has two, and each is taken that can be.
     assert len({s for s, _ in accepted}) == len({t for _, t in accepted}) == len(accepted) == 2
+
+
+def test_decisions_of_another_run_are_taken_over(data, free, tmp_path):
+    sources, targets = free
+    old = Decisions(data, Ledger(tmp_path / "old.jsonl"))
+    right, wrong, undone, gone = list(product(sources, targets))
+    old.record(
+        [
+            Decision("accept", right, note="same picture"),
+            Decision("reject", wrong),
+            Decision("reject", undone),
+            Decision("undo", undone),
+            Decision("reject", gone),
+        ]
+    )
+    other = data.clone()  # later tables, in another order
+    order = torch.arange(data["source"].num_nodes).flip(0)
+    names = [data["source"].uri[i] for i in order]
+    other["source"].uri = [
+        "new" if i == gone[0] else uri for i, uri in zip(order, names, strict=True)
+    ]
+    anchors = other["source", "anchor", "target"]
+    anchors.edge_label_index = torch.stack(
+        [order[anchors.edge_label_index[0]], anchors.edge_label_index[1]]
+    )
+    new = Decisions(other, Ledger(tmp_path / "new.jsonl"))
+    assert new.take_over(old.ledger) == (2, 1)
+    there = int(order[right[0]])
+    assert new.verdict((there, right[1])) == "accept"
+    assert new.in_force()[there, right[1]]["note"] == "same picture"
+    assert new.verdict((int(order[wrong[0]]), wrong[1])) == "reject"
+    assert len(new.in_force()) == 2
+
+
+def test_a_decision_that_does_not_fit_any_more_is_left(data, free, tmp_path):
+    old, new = (Decisions(data, Ledger(tmp_path / f"{name}.jsonl")) for name in ("old", "new"))
+    (source, _), (target, other) = free
+    old.record([Decision("accept", (source, target))])
+    new.record([Decision("accept", (source, other))])
+    assert new.take_over(old.ledger) == (0, 1)
