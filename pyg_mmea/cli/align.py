@@ -66,6 +66,11 @@ def run(arguments: Sequence[str]) -> None:
     note(f"{len(pairs)} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
     if not config.only_new:
         _count_test_links(data, pairs)
+    if "pivot" in data[ANCHOR_EDGE]:
+        note(
+            f"what is 'known' is what looks alike by '{data[ANCHOR_EDGE].pivot}': nobody has "
+            f"confirmed it"
+        )
 
 
 def _without_rejected(pairs: pd.DataFrame, folder: str) -> pd.DataFrame:

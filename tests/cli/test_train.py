@@ -458,7 +458,7 @@ def test_of_two_processes_one_writes_and_prints(quick, tmp_path: Path) -> None:
         assert (tmp_path / "run" / name).is_file(), name
 
 
-def test_seeds_from_what_looks_alike(tmp_path: Path) -> None:
+def test_seeds_from_what_looks_alike(cli, tmp_path: Path) -> None:
     transform = ["--data.transform", "PivotAnchors", "--data.transform.modality", "image"]
     out = tmp_path / "run"
     quick = ["--epochs", "2", "--calibration", "none", "--out", str(out)]
@@ -468,6 +468,9 @@ def test_seeds_from_what_looks_alike(tmp_path: Path) -> None:
     result = json.loads((out / "result.json").read_text())
     anchors = data[ANCHOR_EDGE]
     assert result["num_seeds"] == int((anchors.train_mask | anchors.val_mask).sum())
+    code, _, err = cli("align", out, "--out", tmp_path / "links.csv")
+    assert code == 0
+    assert "what is 'known' is what looks alike by 'image'" in err
 
 
 def test_a_class_that_is_chosen_has_its_own_defaults(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_pivot_anchors_are_what_looks_alike(fake: AlignmentData) -> None:
     data = PivotAnchors("image", num_links=alike.size(1), val_ratio=0.25)(fake)
     validate(data)
     anchors = data[ANCHOR_EDGE]
+    assert anchors.pivot == "image"
     seeds = anchors.edge_label_index[:, anchors.train_mask | anchors.val_mask]
     assert torch.equal(seeds, alike.unique(dim=1))
     assert int(anchors.val_mask.sum()) == round(0.25 * alike.size(1))
