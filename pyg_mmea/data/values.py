@@ -62,7 +62,8 @@ def parse_number(text: str, decimal: str = ".") -> tuple[float, str] | None:
     """The number in a text and the unit beside it: :obj:`"1,234.5 kg"` gives 1234.5 and "kg".
 
     Groups of three digits may be set apart by a space, an apostrophe, or the one of full stop and
-    comma that is no decimal mark. A unit or a currency may stand before or behind the number.
+    comma that is no decimal mark. A currency may stand before the number, any unit behind it:
+    :obj:`"M00"` is a code, not a length.
     """
     if len(text) > _MAX_LETTERS:
         return None
@@ -78,6 +79,8 @@ def parse_number(text: str, decimal: str = ".") -> tuple[float, str] | None:
             break
     unit = before or after
     if (before and after) or any(letter in ".,+-−" for letter in before):
+        return None
+    if before and not (find_unit(before) or ("",))[0].startswith("currency"):
         return None
     if re.search(r"\d", unit) and find_unit(unit) is None:  # m2 is a unit
         return None

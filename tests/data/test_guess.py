@@ -70,6 +70,8 @@ def test_unit_of_name(name: str, unit: str) -> None:
         ("about", [f"the {i} of many words" for i in range(30)], "text", {}),
         ("文", ["这是一个很长的句子", "另一个很长的句子在这里"], "text", {}),
         ("code", [f"XK-{i}" for i in range(30)], "attribute", {}),
+        ("model", [f"L{i}" for i in range(900, 930)], "attribute", {}),
+        ("brand", ["G7", "G4"] * 10, "category", {}),
     ],
 )
 def test_roles(name: str, cells: list[str], role: str, options: dict[str, str]) -> None:

@@ -29,6 +29,11 @@ from pyg_mmea.data.values import (
         ("１２kg", ".", (12.0, "kg")),
         ("3 m2", ".", (3.0, "m2")),
         ("4700万", ".", (4700.0, "万")),
+        ("CHF 9,50", ",", (9.5, "CHF")),
+        ("US$ 3", ".", (3.0, "US$")),
+        ("M00", ".", None),  # before a number a letter makes a code, not a length
+        ("L964", ".", None),
+        ("kg 5", ".", None),
         ("1,5", ".", None),
         ("12-14 cm", ".", None),
         ("2 x 3", ".", None),
