@@ -64,6 +64,12 @@ def test_check_real_folder(cli, data_root: Path) -> None:
     assert "1879 links" in out
 
 
+def test_check_of_a_table_says_what_it_takes(cli, table_folder: Path) -> None:
+    code, out, err = cli("datasets", "check", table_folder / "a.csv")
+    assert (code, out) == (2, "")
+    assert "a.csv: needs to be a folder, or a pair.yaml" in err
+
+
 def test_check_of_tables(cli, table_folder: Path) -> None:
     code, out, err = cli("datasets", "check", table_folder / "pair.yaml", "--quiet")
     assert code == 0
