@@ -12,6 +12,7 @@ from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.guess import Guess, find_id, guess_column, nearly_id
 from pyg_mmea.data.guess_pair import match_columns
 from pyg_mmea.data.layout import read_folder
+from pyg_mmea.data.linktable import NO_HEADER, is_link
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf
 from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_table, sniff
@@ -228,19 +229,21 @@ def _draft_links(path: Path, sides: tuple[SideDraft, SideDraft]) -> FileDraft:
         _check_suffix(path)
         return FileDraft(path, "rdf")
     draft, table = _open(path)
+    known = (set().union(*sides[0].ids.values()), set().union(*sides[1].ids.values()))
+    if is_link(list(table.columns), known):
+        raise DataError(NO_HEADER, path, 1)
     draft.kind = "links"
     kept = ("encoding", "delimiter")
     options = {key: value for key, value in draft.options.items() if key in kept}
     rest = dict(table.columns)
-    for name, side in zip(SIDES, sides, strict=True):
-        known = set().union(*side.ids.values())
+    for name, side, ids in zip(SIDES, sides, known, strict=True):
         shares = {
-            column: np.mean([text.strip() in known for text in texts]) if texts else 0.0
+            column: np.mean([text.strip() in ids for text in texts]) if texts else 0.0
             for column, texts in rest.items()
         }
         preferred = max(shares, key=lambda column: (shares[column], column == name), default=None)
         if preferred is None or (shares[preferred] == 0 and side.ids):
-            text = f"no column holds ids of the {name}{_alike(rest, known)}"
+            text = f"no column holds ids of the {name}{_alike(rest, ids)}"
             raise DataError(text, path)
         options[name] = preferred
         del rest[preferred]

@@ -13,7 +13,7 @@ from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.fits import Fits
 from pyg_mmea.data.image_check import ImageProblem, inspect_images
 from pyg_mmea.data.layout import FolderPair, read_folder
-from pyg_mmea.data.linktable import resolve_links
+from pyg_mmea.data.linktable import NO_HEADER, is_link, resolve_links
 from pyg_mmea.data.pairfile import read_pair_file
 from pyg_mmea.data.pairspec import LinkSpec, PairFile, SideSpec
 from pyg_mmea.data.rdf import read_same_as
@@ -130,6 +130,8 @@ def _read_links(
     table = read_table(path, findings, spec.delimiter or None, spec.encoding)
     if table is None:
         return none, None
+    if is_link(list(table.columns), (set(graphs[0].uri), set(graphs[1].uri))):
+        findings.error("no header", NO_HEADER, path, 1)
     names = [spec.source, spec.target, *([spec.split] if spec.split else [])]
     missing = [name for name in names if name not in table.columns]
     for name in missing:

@@ -115,6 +115,23 @@ def test_the_column_next_to_ids_is_named_with_its_lines(tmp_path: Path) -> None:
         draft_pair([tmp_path / "a.parquet"], [tmp_path / "a.parquet"])
 
 
+@pytest.mark.parametrize("header", ["A1,B1", "B2, A1 ", "x,A1,B1"])
+def test_links_without_a_header(table_folder: Path, header: str) -> None:
+    row = header.replace("1", "2")
+    (table_folder / "c.csv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(DataError, match=r"c\.csv:1: no header: its first line is a link"):
+        draft_pair([table_folder / "a.csv"], [table_folder / "b.csv"], table_folder / "c.csv")
+
+
+def test_links_without_a_header_between_equal_ids(table_folder: Path) -> None:
+    (table_folder / "c.csv").write_text("A1,A1\nA2,A2\n")
+    good = [table_folder / "a.csv"]
+    with pytest.raises(DataError, match=r"c\.csv:1: no header"):
+        draft_pair(good, good, table_folder / "c.csv")
+    (table_folder / "c.csv").write_text("A1,theirs\nA1,A1\nA2,A2\n")  # A1 is but one cell
+    assert draft_pair(good, good, table_folder / "c.csv").links is not None
+
+
 def test_broken_rows_are_left_to_the_check(table_folder: Path) -> None:
     with open(table_folder / "a.csv", "a") as file:
         file.writelines(f"A{i},x,,,,,,,,,\n" for i in range(3, 30))

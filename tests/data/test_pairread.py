@@ -228,6 +228,12 @@ ERRORS: dict[str, tuple[Change, str, str, int | None]] = {
     "link twice": (_append("links.csv", "A1,B1,test\n"), "link twice", "links.csv", 4),
     "split": (_append("links.csv", "A3,B1,val\n"), "split", "links.csv", None),
     "link column": (_yaml("source: a,", "source: c,"), "column missing", "links.csv", None),
+    "header": (
+        lambda f: (f / "links.csv").write_text("A1,B1,part\nA2,B2,test\n"),
+        "no header",
+        "links.csv",
+        1,
+    ),
     "triple": (_append("b_triples.csv", "B1,,B2\n"), "triple incomplete", "b_triples.csv", 4),
     "value": (_append("b_values.csv", ",size,3\n"), "value incomplete", "b_values.csv", 5),
     "file": (lambda f: (f / "b.csv").unlink(), "file missing", "b.csv", None),
