@@ -124,7 +124,8 @@ def _check_pair(path: Path, images: bool) -> None:
             echo(
                 f"{side}: {read.num_rows:,} rows and {more:,} further entities, "
                 f"{len(read.graph.triples):,} triples, "
-                f"{len(read.graph.attribute_triples):,} attribute values"
+                f"{len(read.graph.attribute_triples):,} attribute values, "
+                f"{read.num_images:,} with a picture"
             )
         echo(f"{content.links.size(1):,} links")
     if rules:

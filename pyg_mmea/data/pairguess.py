@@ -11,7 +11,7 @@ import numpy as np
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.guess import Guess, find_id, guess_column, nearly_id
 from pyg_mmea.data.guess_pair import match_columns
-from pyg_mmea.data.layout import read_folder
+from pyg_mmea.data.layout import picture_files, read_folder
 from pyg_mmea.data.linktable import NO_HEADER, is_link
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf
@@ -63,6 +63,14 @@ class SideDraft:
     @property
     def columns(self) -> list[Guess]:
         return [guess for file in self.files for guess in file.columns]
+
+    @property
+    def num_images(self) -> int:
+        """Ids that a picture of the folder has for its name."""
+        known = set().union(*self.ids.values())
+        return (
+            0 if self.images is None else len({f.stem for f in picture_files(self.images)} & known)
+        )
 
 
 @dataclass

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.fits import Fits
-from pyg_mmea.data.image_check import ImageProblem, inspect_images
+from pyg_mmea.data.image_check import ABSENT, ImageProblem, inspect_images
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.linktable import NO_HEADER, is_link, resolve_links
 from pyg_mmea.data.pairfile import read_pair_file
@@ -76,6 +76,7 @@ def read_pair(pair: PairFile, findings: Findings) -> TablePairContent | None:
         sides.append(side)
     both = (sides[0], sides[1])
     _compare(pair, both, findings)
+    _compare_pictures(pair, both, findings)
     links, seed_mask = _read_links(pair, both, findings, folders)
     return TablePairContent(both, links, seed_mask)
 
@@ -102,6 +103,14 @@ def _compare(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> No
                 "says what cells without one are in, 'scale: each' does without"
             )
             findings.error("unit", text, pair.path)
+
+
+def _compare_pictures(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> None:
+    has = [side.num_images > 0 for side in sides]
+    rule = "pictures of one side"
+    if has[0] != has[1] and rule not in findings.rules:
+        text = f"only the {SIDES[has.index(True)]} has pictures, so that they do not count"
+        findings.warning(rule, text, pair.path)
 
 
 def _read_links(
@@ -261,7 +270,8 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
 
     Returns:
         Findings: What is wrong, by rule, with file, line and totals.
-        TablePairContent: What could be read, :obj:`None` if too little could.
+        TablePairContent: What could be read, :obj:`None` if too little could. Pictures that were
+        opened and cannot be used are left out.
     """
     findings = Findings()
     pair = read_pair_file(Path(path), findings)
@@ -269,7 +279,7 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
     if pair is not None and not (pair.links.file or pair.links.folder):
         text = "names no 'links'; training needs some, or seeds by 'PivotAnchors'"
         findings.warning("no links", text, pair.path)
-    if content is None or not images:
+    if pair is None or content is None or not images:
         return findings, content
     for side in content.sides:
         files = side.graph.image_path or []
@@ -277,6 +287,9 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
         for entity, problem in inspect_images(named):
             place = side.image_place.get(entity)
             _note_image(findings, problem, named[entity], place)
+            if problem.kind in ABSENT:
+                files[entity] = None
+    _compare_pictures(pair, content.sides, findings)
     return findings, content
 
 

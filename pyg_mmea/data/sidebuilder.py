@@ -49,6 +49,11 @@ class Side:
     image_place: dict[int, tuple[Path, int | None]] = field(default_factory=dict)
     num_rows: int = 0
 
+    @property
+    def num_images(self) -> int:
+        """Entities with a picture."""
+        return sum(path is not None for path in self.graph.image_path or [])
+
 
 class SideBuilder:
     """Collects entities, relations, attributes, numbers and texts of one graph.

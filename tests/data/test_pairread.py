@@ -216,6 +216,11 @@ def _animated(folder: Path) -> None:
     frames[0].save(folder / "b_photos" / "B1.gif", save_all=True, append_images=frames[1:])
 
 
+def _deeper(folder: Path) -> None:
+    (folder / "b_photos" / "sub").mkdir()
+    (folder / "b_photos" / "B2.png").rename(folder / "b_photos" / "sub" / "B2.png")
+
+
 ROW = "A9,x,,,,,,,,,\n"
 ERRORS: dict[str, tuple[Change, str, str, int | None]] = {
     "id twice": (_append("a.csv", ROW.replace("A9", "A1")), "id twice", "a.csv", 5),
@@ -277,6 +282,25 @@ WARNINGS: dict[str, tuple[Change, str, str, int | None]] = {
     ),
     "CMYK": (_cmyk, "picture: CMYK", "B1.jpg", None),
     "animated": (_animated, "picture: animated", "B1.gif", None),
+    "one side": (
+        _yaml("  images: b_photos\n", ""),
+        "pictures of one side",
+        "pair.yaml",
+        None,
+    ),
+    "one side by broken pictures": (
+        lambda f: (f / "b_photos" / "B2.png").write_bytes(b"no picture"),
+        "pictures of one side",
+        "pair.yaml",
+        None,
+    ),
+    "no picture": (
+        lambda f: (f / "b_photos" / "B2.png").rename(f / "b_photos" / "X.png"),
+        "no picture",
+        "b_photos",
+        None,
+    ),
+    "pictures further down": (_deeper, "no picture", "b_photos", None),
     "stranger": (
         lambda f: Image.new("L", (2, 2)).save(f / "b_photos" / "B7.png"),
         "picture of unknown id",
@@ -316,6 +340,30 @@ def test_huge_pictures(table_folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     findings, _ = check_pair(table_folder / "pair.yaml")
     assert findings.rules["picture: too large"].count == 3
     assert "picture: too large" not in check_pair(table_folder / "pair.yaml", images=False)[0].rules
+
+
+def test_pictures_are_counted_as_far_as_they_can_be_read(table_folder: Path) -> None:
+    def counts(images: bool = True) -> list[int]:
+        content = check_pair(table_folder / "pair.yaml", images)[1]
+        assert content is not None
+        return [side.num_images for side in content.sides]
+
+    assert counts() == [2, 1]
+    (table_folder / "photos" / "a1.png").unlink()
+    _cmyk(table_folder)
+    assert counts() == [1, 2]
+    assert counts(images=False) == [2, 2]
+
+
+def test_a_predicate_without_pictures_is_a_warning(table_folder: Path) -> None:
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    (table_folder / "a.ttl").write_text("@prefix x: <http://x.org/> .\nx:a x:likes x:b .\n")
+    (table_folder / "pair.yaml").write_text(
+        "source: {rdf: a.ttl, image_predicate: http://x.org/photo}\ntarget: {rdf: a.ttl}\n"
+    )
+    findings, _ = check_pair(table_folder / "pair.yaml")
+    (first,) = findings.rules["no picture"].examples
+    assert str(first).endswith("a.ttl: no picture is named by 'http://x.org/photo'")
 
 
 def test_totals_of_many_problems(table_folder: Path) -> None:
