@@ -11,7 +11,14 @@ from pyg_mmea.data.layout import IMAGE_SUFFIXES
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.tablefile import TableFile
 from pyg_mmea.data.units import find_unit
-from pyg_mmea.data.values import DATE_FORMATS, Numbers, parse_dates, parse_numbers, unsure_mark
+from pyg_mmea.data.values import (
+    DATE_FORMATS,
+    Numbers,
+    parse_dates,
+    parse_numbers,
+    unsure_mark,
+    unsure_order,
+)
 from pyg_mmea.data.verbalize import local_name
 
 _SAMPLE = 2000
@@ -142,7 +149,9 @@ def guess_column(
     for date_format in DATE_FORMATS if years or not plain else ():
         dates = parse_dates(some, date_format)
         if len(dates.problem) <= 0.1 * len(some):
-            return guess("date", f"dates like {date_format}", dates, format=date_format)
+            unsure = unsure_order(some, date_format)
+            why = f"dates like {date_format}{'' if unsure is None else f'; {unsure[1]}'}"
+            return guess("date", why, dates, format=date_format)
     numbers = _numbers(name, some)
     if numbers is not None:
         return guess("number", numbers[2], numbers[0], **numbers[1])

@@ -21,7 +21,7 @@ from pyg_mmea.data.sidebuilder import Side
 from pyg_mmea.data.sidetables import read_side
 from pyg_mmea.data.tablefile import SUFFIXES, read_table
 from pyg_mmea.data.text import encode_texts
-from pyg_mmea.data.values import NUM_BUMPS, encode_numbers
+from pyg_mmea.data.values import NUM_BUMPS, encode_numbers, fits_better
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import cache_folder
@@ -76,6 +76,7 @@ def read_pair(pair: PairFile, findings: Findings) -> TablePairContent | None:
         sides.append(side)
     both = (sides[0], sides[1])
     _compare(pair, both, findings)
+    _compare_dates(both, findings)
     _compare_pictures(pair, both, findings)
     links, seed_mask = _read_links(pair, both, findings, folders)
     return TablePairContent(both, links, seed_mask)
@@ -103,6 +104,17 @@ def _compare(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> No
                 "says what cells without one are in, 'scale: each' does without"
             )
             findings.error("unit", text, pair.path)
+
+
+def _compare_dates(sides: tuple[Side, Side], findings: Findings) -> None:
+    """Says which dates may have day and month the other way round, where the other side does not
+    tell."""
+    for side, partner in (sides, sides[::-1]):
+        for doubt in side.doubts:
+            known = partner.numbers.get(doubt.name, np.empty(0))
+            also_unsure = any(each.name == doubt.name for each in partner.doubts)
+            if also_unsure or not fits_better(known, doubt.taken, doubt.other):
+                findings.add("warning", "day or month", doubt.problem)
 
 
 def _compare_pictures(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> None:

@@ -175,6 +175,54 @@ def parse_dates(texts: Sequence[str], date_format: str = ISO) -> Numbers:
     return Numbers(value, "date", problem)
 
 
+def other_order(date_format: str) -> str | None:
+    """The format with day and month the other way round, where people write either:
+    :obj:`"%m/%d/%Y"` for :obj:`"%d/%m/%Y"`, but :obj:`None` for :obj:`"%d.%m.%Y"`.
+    """
+    if not re.match("%d[/-]%m|%m[/-]%d", date_format):
+        return None
+    return date_format[3:5] + date_format[2] + date_format[:2] + date_format[5:]
+
+
+def unsure_order(texts: Sequence[str], date_format: str) -> tuple[int, str] | None:
+    """A cell that is another date with day and month the other way round, where no cell tells which
+    of them is right: :obj:`"10/1/2017"`, but not beside :obj:`"31/1/2017"`.
+
+    Args:
+        texts (Sequence[str]): The cells.
+        date_format (str): The format that is taken.
+
+    Returns:
+        Position of the first such cell and what is to be said of it, or :obj:`None`.
+    """
+    other = other_order(date_format)
+    if other is None:
+        return None
+    here, there = (parse_dates(texts, each).value for each in (date_format, other))
+    if (np.isnan(here) != np.isnan(there)).any():
+        return None
+    different = np.flatnonzero(np.abs(here - there) > 0)  # NaN is no difference
+    if len(different) == 0:
+        return None
+    first = int(different[0])
+    taken, may_be = (np.datetime64(int(days[first]), "D") for days in (here, there))
+    says = f"'{texts[first]}' is taken for {taken} and may be {may_be}"
+    return first, f"{says}: 'format' says whether day or month comes first"
+
+
+def fits_better(known: np.ndarray, taken: np.ndarray, other: np.ndarray) -> bool:
+    """Whether more than twice as many dates are among known ones if they are read in one order than
+    in the other.
+
+    Args:
+        known (ndarray): Dates of the other graph, as days.
+        taken (ndarray): Dates in the one order.
+        other (ndarray): The same in the other order.
+    """
+    hits = [np.isin(np.unique(dates), np.floor(known)).sum() for dates in (taken, other)]
+    return bool(hits[0] > 2 * hits[1])
+
+
 def _quantiles(value: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Where numbers stand among others, in [0, 1]; equal numbers in the middle of their ties."""
     among = np.sort(among[~np.isnan(among)])

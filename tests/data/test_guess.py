@@ -89,6 +89,13 @@ def test_a_decimal_mark_that_no_cell_explains_is_said() -> None:
     assert "may be" not in guess_column("weight", ["1,234", "0,500", "8"], {}).why
 
 
+def test_an_order_of_day_and_month_that_no_cell_tells_is_said() -> None:
+    unsure = guess_column("since", ["10/1/2017", "2/2/2019"], {})
+    assert unsure.spec.format == "%d/%m/%Y"
+    assert "; '10/1/2017' is taken for 2017-01-10 and may be 2017-10-01" in unsure.why
+    assert "may be" not in guess_column("since", ["10/1/2017", "31/1/2019"], {}).why
+
+
 def test_several_values_in_a_cell() -> None:
     cells = ["red|big", "blue|big", "red|small", "blue|small", "red|big|small"] * 4
     assert guess_column("tags", cells, {}).spec.separator == "|"

@@ -139,6 +139,35 @@ def test_a_decimal_mark_that_no_cell_explains_is_a_warning_until_it_is_said(
         assert "a.csv:3: weight: '1,234' is taken for 1234 and may be 1.234" in str(first)
 
 
+@pytest.mark.parametrize(
+    ("order", "dates", "lines"),
+    [
+        ("%d/%m/%Y", ["2017-10-01", "2022-08-12"], ["a.csv:3"]),
+        ("%m/%d/%Y", ["2017-10-01", "2022-08-12"], []),  # the other side has these dates
+        ("%m/%d/%Y", ["1999-10-01", "1999-08-12"], ["a.csv:3"]),
+        ("%d/%m/%Y", ["10/1/2017", "8/12/2022"], ["a.csv:3", "b.csv:2"]),
+    ],
+)
+def test_dates_whose_order_nothing_tells_are_a_warning(
+    tmp_path: Path, order: str, dates: list[str], lines: list[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("id,since\nA1,2/2/2019\nA2,10/1/2017\nA3,8/12/2022\n")
+    rows = "".join(f"B{i},{date}\n" for i, date in enumerate(dates))
+    (tmp_path / "b.csv").write_text(f"id,since\n{rows}")
+    sides = [
+        f"{{tables: [{{file: {name}.csv, columns: {{id: id, since: {{role: date, "
+        f"format: '{date_format}'}}}}}}]}}"
+        for name, date_format in (("a", order), ("b", order if "/" in dates[0] else "ISO8601"))
+    ]
+    (tmp_path / "pair.yaml").write_text(f"source: {sides[0]}\ntarget: {sides[1]}\nlinks: {{}}\n")
+    findings, content = check_pair(tmp_path / "pair.yaml")
+    assert content is not None
+    rule = findings.rules.get("day or month")
+    found = rule.examples if rule else []
+    assert [f"{Path(str(each.path)).name}:{each.line}" for each in found] == lines
+    assert all("is taken for" in each.rule for each in found)
+
+
 def test_the_first_number_of_an_entity_counts(tmp_path: Path) -> None:
     (tmp_path / "values.csv").write_text(
         "e,a,v\nx,weight,unknown\nx,weight,5 kg\nx,weight,6 kg\ny,weight,7 kg\n"
