@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 from pyg_mmea import datasets
 from pyg_mmea.cli.console import echo, note, table
 from pyg_mmea.data import check_folder, check_pair, read_folder
+from pyg_mmea.errors import DataError
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, Modality
 
 DATASETS = {
@@ -33,6 +34,9 @@ def run(arguments: Sequence[str]) -> None:
         path = Path(config.check.path)
         if path.suffix.lower() in (".yaml", ".yml"):
             _check_pair(path, config.check.images)
+        elif path.is_file():
+            text = "needs to be a folder, or a pair.yaml, which 'pyg-mmea init' writes for tables"
+            raise DataError(text, path)
         else:
             _check(path)
     else:
@@ -120,7 +124,8 @@ def _check_pair(path: Path, images: bool) -> None:
             echo(
                 f"{side}: {read.num_rows:,} rows and {more:,} further entities, "
                 f"{len(read.graph.triples):,} triples, "
-                f"{len(read.graph.attribute_triples):,} attribute values"
+                f"{len(read.graph.attribute_triples):,} attribute values, "
+                f"{read.num_images:,} with a picture"
             )
         echo(f"{content.links.size(1):,} links")
     if rules:

@@ -87,7 +87,8 @@ def _show(draft: PairDraft) -> str:
                 rows = [["  column", "role", "why", "such as"], *map(_row, file.columns)]
                 lines.append(table(rows, num_left=4))
         if side.images is not None:
-            lines.append(f"{name}: pictures in {side.images}, named by ids")
+            found = f"{side.num_images:,} of {sum(map(len, side.ids.values())):,} have one"
+            lines.append(f"{name}: pictures in {side.images}, named by ids: {found}")
     if draft.links is not None:
         details = ", ".join(f"{key} {value!r}" for key, value in draft.links.options.items())
         lines.append(f"links: {draft.links.path}{details and ' (' + details + ')'}")

@@ -9,8 +9,16 @@ import numpy as np
 
 from pyg_mmea.data.layout import IMAGE_SUFFIXES
 from pyg_mmea.data.pairspec import ColumnSpec
+from pyg_mmea.data.tablefile import TableFile
 from pyg_mmea.data.units import find_unit
-from pyg_mmea.data.values import DATE_FORMATS, Numbers, parse_dates, parse_numbers, unsure_mark
+from pyg_mmea.data.values import (
+    DATE_FORMATS,
+    Numbers,
+    parse_dates,
+    parse_numbers,
+    unsure_mark,
+    unsure_order,
+)
 from pyg_mmea.data.verbalize import local_name
 
 _SAMPLE = 2000
@@ -23,6 +31,7 @@ _REFERENCE = {"parent", "ref", "of", "id", "fk", "variant", "related", "similar"
 # Words that are also units, but rather say something else at the end of a name.
 _NO_UNIT = {"min", "max", "std", "day", "week", "piece", "d", "h", "m", "s", "t", "l", "b"}
 _YEAR = {"year", "jahr", "annee", "ano", "anno", "年", "年份", "发布年份", "год"}
+_NEARLY = 0.9  # share of different ids of a column that has a few broken rows
 _SEPARATORS = ("|", ";", ",")
 
 
@@ -60,19 +69,39 @@ def find_id(columns: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
     Every row has an id, none twice. Where no column is like that, one that is called so and nearly
     is will do, since a few broken rows are better named by a check than in the way of a guess.
     """
-    share: dict[str, float] = {}
-    for name, texts in columns.items():
-        if texts:
-            share[name] = len({text.strip() for text in texts} - {""}) / len(texts)
+    share = {name: _unique(texts) for name, texts in columns.items() if texts}
     named = [name for name in share if _ID & {*words_of(name)[:1], *words_of(name)[-1:]}]
     short = [name for name in share if sum(map(len, columns[name])) <= 40 * len(columns[name])]
     for name in (*named, *short, *share):
         if share[name] == 1:
             return name, "every row has one, none twice"
     for name in named:
-        if share[name] >= 0.9:
+        if share[name] >= _NEARLY:
             return name, f"the name says so, but {1 - share[name]:.1%} are empty or there twice"
     return None
+
+
+def _unique(texts: Sequence[str]) -> float:
+    """Share of the rows that have a value of their own."""
+    return len({text.strip() for text in texts} - {""}) / len(texts)
+
+
+def nearly_id(table: TableFile) -> str:
+    """The column that comes closest to ids, and in which lines it first fails."""
+    # Of several that nearly are ids, the first: names of things are seldom there twice, too.
+    name, texts = max(table.columns.items(), key=lambda column: min(_unique(column[1]), _NEARLY))
+    lines, line = ("rows", "row") if table.line is None else ("lines", "line")
+    first: dict[str, int] = {}  # row of each value
+    faults: dict[str, str] = {}  # the first of either kind
+    for row, text in enumerate(map(str.strip, texts)):
+        here = table.place(row)
+        if not text:
+            faults.setdefault("empty", f"empty in {line} {here}")
+        elif text in first:
+            both = f"{lines} {table.place(first[text])} and {here}"
+            faults.setdefault("twice", f"'{text}' in {both}")
+        first.setdefault(text, row)
+    return f"'{name}' comes closest: {', '.join(faults.values())}"
 
 
 def guess_column(
@@ -120,7 +149,9 @@ def guess_column(
     for date_format in DATE_FORMATS if years or not plain else ():
         dates = parse_dates(some, date_format)
         if len(dates.problem) <= 0.1 * len(some):
-            return guess("date", f"dates like {date_format}", dates, format=date_format)
+            unsure = unsure_order(some, date_format)
+            why = f"dates like {date_format}{'' if unsure is None else f'; {unsure[1]}'}"
+            return guess("date", why, dates, format=date_format)
     numbers = _numbers(name, some)
     if numbers is not None:
         return guess("number", numbers[2], numbers[0], **numbers[1])

@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 import numpy as np
 
 from pyg_mmea.data.guess import Guess, unit_of_name, words_of
+from pyg_mmea.data.values import fits_better, other_order, parse_dates, unsure_order
 
 _GROUP = {"category": "relation", "reference": "relation"}
 _ALONE = ("id", "name", "image", "ignore")  # roles without a common name
@@ -29,6 +30,9 @@ def match_columns(source: Sequence[Guess], target: Sequence[Guess]) -> None:
     rest_s, rest_t = ([g for g in side if id(g) not in done] for side in (source, target))
     pairs += _best(rest_s, rest_t, _only_ones(rest_s, rest_t))
     for first, second, why in pairs:
+        if first.spec.role == "date":
+            _order(first, second)
+            _order(second, first)
         second.spec = replace(second.spec, name=first.spec.name)
         second.why += f"; like '{first.label}': {why}"
         if first.spec.role in ("number", "date"):
@@ -121,6 +125,22 @@ def _shared(first: Guess, second: Guess) -> float:
         return len(common) / min(map(len, sets))
     sets_of_texts = [{value.casefold() for value in guess.values} for guess in (first, second)]
     return len(sets_of_texts[0] & sets_of_texts[1]) / max(min(map(len, sets_of_texts)), 1)
+
+
+def _order(guess: Guess, other: Guess) -> None:
+    """Day or month first, as the dates of the other column tell where those of this one do not."""
+    taken = guess.spec.format
+    swapped = other_order(taken)
+    if swapped is None or unsure_order(guess.values, taken) is None:
+        return
+    if unsure_order(other.values, other.spec.format) is not None:
+        return
+    assert other.numbers is not None
+    read = {each: parse_dates(guess.values, each) for each in (taken, swapped)}
+    for one, two in ((taken, swapped), (swapped, taken)):
+        if fits_better(other.numbers.value, read[one].value, read[two].value):
+            guess.spec, guess.numbers = replace(guess.spec, format=one), read[one]
+            guess.why = f"dates like {one}, the order that the dates of '{other.label}' tell"
 
 
 def _scale(first: Guess, second: Guess) -> None:

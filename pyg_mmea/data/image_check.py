@@ -13,6 +13,8 @@ from pyg_mmea.utils.io import open_ordinary
 from pyg_mmea.utils.progress import track
 
 K = TypeVar("K")
+# Problems that make a picture count as absent.
+ABSENT = ("missing", "unreadable", "too large")
 
 
 class ImageProblem(NamedTuple):

@@ -220,11 +220,18 @@ def _read_names(path: Path, index: EntityIndex, side: int) -> list[str]:
     return labels
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures of a folder, without hidden ones and those in folders inside of it."""
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
+
+
 def _read_image_folder(path: Path, index: EntityIndex, side: int) -> list[str | None]:
     files: dict[int, str] = {}
-    for file in sorted(path.iterdir()):
-        if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
-            continue
+    for file in picture_files(path):
         if not (file.stem.isascii() and file.stem.isdigit()):
             raise DataError("a picture needs an entity id as its name", file)
         if int(file.stem) in files:

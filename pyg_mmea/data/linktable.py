@@ -1,7 +1,7 @@
 """Known links in tables."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,18 @@ from torch import Tensor
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.typing import SIDES
+
+NO_HEADER = "no header: its first line is a link"
+
+
+def is_link(header: Sequence[str], ids: tuple[Container[str], Container[str]]) -> bool:
+    """Whether names of columns are ids of both sides, so that a table of links has no header."""
+    # A name that was there twice bears its position, see read_table.
+    cells = [(i, {name, name.removesuffix(f"_{i}")}) for i, name in enumerate(header, start=1)]
+    source, target = (
+        {i for i, names in cells if any(name in known for name in names)} for known in ids
+    )
+    return any(i != j for i in source for j in target)
 
 
 def resolve_links(

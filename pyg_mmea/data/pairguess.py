@@ -1,15 +1,18 @@
 """Looks into the files of two sides and drafts the ``pair.yaml`` that describes them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher, get_close_matches
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from pyg_mmea.data.findings import Findings
-from pyg_mmea.data.guess import Guess, find_id, guess_column
+from pyg_mmea.data.guess import Guess, find_id, guess_column, nearly_id
 from pyg_mmea.data.guess_pair import match_columns
-from pyg_mmea.data.layout import read_folder
+from pyg_mmea.data.layout import picture_files, read_folder
+from pyg_mmea.data.linktable import NO_HEADER, is_link
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf
 from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_table, sniff
@@ -24,6 +27,7 @@ _TAIL = ("tail", "object", "to", "target")
 _ENTITY = ("entity", "subject", "head", "id", "uri")
 _ATTRIBUTE = ("attribute", "property", "predicate", "key", "attr")
 _VALUE = ("value", "literal")
+_MAX_COMPARED = 100_000  # ids that a cell is compared with, for a message
 
 
 @dataclass
@@ -59,6 +63,14 @@ class SideDraft:
     @property
     def columns(self) -> list[Guess]:
         return [guess for file in self.files for guess in file.columns]
+
+    @property
+    def num_images(self) -> int:
+        """Ids that a picture of the folder has for its name."""
+        known = set().union(*self.ids.values())
+        return (
+            0 if self.images is None else len({f.stem for f in picture_files(self.images)} & known)
+        )
 
 
 @dataclass
@@ -116,9 +128,8 @@ def _draft_side(files: Sequence[Path], which: int, images: Path | None) -> SideD
         if draft.kind == "table":
             found = find_id(table.columns)
             if found is None:
-                raise DataError(
-                    "no column can be the ids: each is empty somewhere, or has a value twice", path
-                )
+                text = "no column can be the ids: each is empty somewhere, or has a value twice"
+                raise DataError(f"{text}; {nearly_id(table)}", path)
             draft.id_column, draft.why = found
             side.ids[path.stem] = {text.strip() for text in table.columns[found[0]]} - {""}
         tables.append((draft, table))
@@ -226,21 +237,34 @@ def _draft_links(path: Path, sides: tuple[SideDraft, SideDraft]) -> FileDraft:
         _check_suffix(path)
         return FileDraft(path, "rdf")
     draft, table = _open(path)
+    known = (set().union(*sides[0].ids.values()), set().union(*sides[1].ids.values()))
+    if is_link(list(table.columns), known):
+        raise DataError(NO_HEADER, path, 1)
     draft.kind = "links"
     kept = ("encoding", "delimiter")
     options = {key: value for key, value in draft.options.items() if key in kept}
     rest = dict(table.columns)
-    for name, side in zip(SIDES, sides, strict=True):
-        known = set().union(*side.ids.values())
+    for name, side, ids in zip(SIDES, sides, known, strict=True):
         shares = {
-            column: np.mean([text.strip() in known for text in texts]) if texts else 0.0
+            column: np.mean([text.strip() in ids for text in texts]) if texts else 0.0
             for column, texts in rest.items()
         }
         preferred = max(shares, key=lambda column: (shares[column], column == name), default=None)
         if preferred is None or (shares[preferred] == 0 and side.ids):
-            raise DataError(f"no column holds ids of the {name}", path)
+            text = f"no column holds ids of the {name}{_alike(rest, ids)}"
+            raise DataError(text, path)
         options[name] = preferred
         del rest[preferred]
     split = next((name for name, texts in rest.items() if {*texts} == {"train", "test"}), None)
     draft.options = {**options, **({"split": split} if split else {})}
     return draft
+
+
+def _alike(columns: Mapping[str, Sequence[str]], ids: Collection[str]) -> str:
+    """The first cell of a column beside the id that it resembles most, of all columns."""
+    best = (-1.0, "", "")
+    for texts in columns.values():
+        cell = next((text.strip() for text in texts if text.strip()), "")
+        for uri in get_close_matches(cell, islice(ids, _MAX_COMPARED), 1, 0.0) if cell else ():
+            best = max(best, (SequenceMatcher(None, uri, cell).ratio(), cell, uri))
+    return f"; nearest are the cell '{best[1]}' and the id '{best[2]}'" if best[1] else ""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.fits import Fits
-from pyg_mmea.data.image_check import ImageProblem, inspect_images
+from pyg_mmea.data.image_check import ABSENT, ImageProblem, inspect_images
 from pyg_mmea.data.layout import FolderPair, read_folder
-from pyg_mmea.data.linktable import resolve_links
+from pyg_mmea.data.linktable import NO_HEADER, is_link, resolve_links
 from pyg_mmea.data.pairfile import read_pair_file
 from pyg_mmea.data.pairspec import LinkSpec, PairFile, SideSpec
 from pyg_mmea.data.rdf import read_same_as
@@ -21,7 +21,7 @@ from pyg_mmea.data.sidebuilder import Side
 from pyg_mmea.data.sidetables import read_side
 from pyg_mmea.data.tablefile import SUFFIXES, read_table
 from pyg_mmea.data.text import encode_texts
-from pyg_mmea.data.values import NUM_BUMPS, encode_numbers
+from pyg_mmea.data.values import NUM_BUMPS, encode_numbers, fits_better
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import cache_folder
@@ -76,6 +76,8 @@ def read_pair(pair: PairFile, findings: Findings) -> TablePairContent | None:
         sides.append(side)
     both = (sides[0], sides[1])
     _compare(pair, both, findings)
+    _compare_dates(both, findings)
+    _compare_pictures(pair, both, findings)
     links, seed_mask = _read_links(pair, both, findings, folders)
     return TablePairContent(both, links, seed_mask)
 
@@ -104,6 +106,25 @@ def _compare(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> No
             findings.error("unit", text, pair.path)
 
 
+def _compare_dates(sides: tuple[Side, Side], findings: Findings) -> None:
+    """Says which dates may have day and month the other way round, where the other side does not
+    tell."""
+    for side, partner in (sides, sides[::-1]):
+        for doubt in side.doubts:
+            known = partner.numbers.get(doubt.name, np.empty(0))
+            also_unsure = any(each.name == doubt.name for each in partner.doubts)
+            if also_unsure or not fits_better(known, doubt.taken, doubt.other):
+                findings.add("warning", "day or month", doubt.problem)
+
+
+def _compare_pictures(pair: PairFile, sides: tuple[Side, Side], findings: Findings) -> None:
+    has = [side.num_images > 0 for side in sides]
+    rule = "pictures of one side"
+    if has[0] != has[1] and rule not in findings.rules:
+        text = f"only the {SIDES[has.index(True)]} has pictures, so that they do not count"
+        findings.warning(rule, text, pair.path)
+
+
 def _read_links(
     pair: PairFile, sides: tuple[Side, Side], findings: Findings, folders: dict[str, FolderPair]
 ) -> tuple[Tensor, Tensor | None]:
@@ -130,6 +151,8 @@ def _read_links(
     table = read_table(path, findings, spec.delimiter or None, spec.encoding)
     if table is None:
         return none, None
+    if is_link(list(table.columns), (set(graphs[0].uri), set(graphs[1].uri))):
+        findings.error("no header", NO_HEADER, path, 1)
     names = [spec.source, spec.target, *([spec.split] if spec.split else [])]
     missing = [name for name in names if name not in table.columns]
     for name in missing:
@@ -259,7 +282,8 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
 
     Returns:
         Findings: What is wrong, by rule, with file, line and totals.
-        TablePairContent: What could be read, :obj:`None` if too little could.
+        TablePairContent: What could be read, :obj:`None` if too little could. Pictures that were
+        opened and cannot be used are left out.
     """
     findings = Findings()
     pair = read_pair_file(Path(path), findings)
@@ -267,7 +291,7 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
     if pair is not None and not (pair.links.file or pair.links.folder):
         text = "names no 'links'; training needs some, or seeds by 'PivotAnchors'"
         findings.warning("no links", text, pair.path)
-    if content is None or not images:
+    if pair is None or content is None or not images:
         return findings, content
     for side in content.sides:
         files = side.graph.image_path or []
@@ -275,6 +299,9 @@ def check_pair(path: str | Path, images: bool = True) -> tuple[Findings, TablePa
         for entity, problem in inspect_images(named):
             place = side.image_place.get(entity)
             _note_image(findings, problem, named[entity], place)
+            if problem.kind in ABSENT:
+                files[entity] = None
+    _compare_pictures(pair, content.sides, findings)
     return findings, content
 
 

@@ -9,7 +9,8 @@ import torch
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.pairspec import ATTRIBUTE_ROLES, ColumnSpec, PairFile, TableSpec
 from pyg_mmea.data.tables import GraphTables
-from pyg_mmea.data.values import parse_dates, parse_numbers, unsure_mark
+from pyg_mmea.data.values import other_order, parse_dates, parse_numbers, unsure_mark, unsure_order
+from pyg_mmea.errors import DataError
 from pyg_mmea.utils.io import inside
 
 _URL = ("http://", "https://", "ftp://", "data:")
@@ -27,6 +28,23 @@ class Cells:
 
 
 @dataclass
+class DateDoubt:
+    """A column of dates that may have day and month the other way round.
+
+    Args:
+        name (str): Common name of the column.
+        problem (DataError): What is to be said, with the place.
+        taken (ndarray): The dates as they are read.
+        other (ndarray): The dates in the other order.
+    """
+
+    name: str
+    problem: DataError
+    taken: np.ndarray
+    other: np.ndarray
+
+
+@dataclass
 class Side:
     """A graph in the making.
 
@@ -39,6 +57,7 @@ class Side:
         texts (dict[str, list[str]]): Texts by common name, one an entity.
         image_place (dict[int, tuple[Path, int]]): Where the picture of an entity is named.
         num_rows (int): Entities that are no values of a category.
+        doubts (list[DateDoubt]): Dates whose order no cell tells.
     """
 
     graph: GraphTables
@@ -48,6 +67,12 @@ class Side:
     texts: dict[str, list[str]] = field(default_factory=dict)
     image_place: dict[int, tuple[Path, int | None]] = field(default_factory=dict)
     num_rows: int = 0
+    doubts: list[DateDoubt] = field(default_factory=list)
+
+    @property
+    def num_images(self) -> int:
+        """Entities with a picture."""
+        return sum(path is not None for path in self.graph.image_path or [])
 
 
 class SideBuilder:
@@ -72,6 +97,7 @@ class SideBuilder:
         self.mentions: list[np.ndarray] = []  # attributes without a value
         self.numbers: list[tuple[ColumnSpec, np.ndarray, np.ndarray]] = []
         self.dimension: dict[str, str] = {}
+        self.doubts: list[DateDoubt] = []
         self.texts: list[tuple[str, np.ndarray, list[str]]] = []
         self.num_rows = 0
         self.seen: set[str] = set()  # attributes that tables of values, or graphs, have
@@ -106,6 +132,7 @@ class SideBuilder:
         spec = cells.spec
         if spec.role == "date":
             parsed = parse_dates(cells.text, spec.format)
+            self._doubt(cells, parsed.value)
         else:
             parsed = parse_numbers(cells.text, spec.unit, spec.decimal or ".")
             unsure = None if spec.decimal else unsure_mark(cells.text)
@@ -122,6 +149,14 @@ class SideBuilder:
         places = ((cells.line[i], f"{spec.name}: {text}") for i, text in parsed.problem.items())
         self.findings.warnings(kind, cells.path, places)
         self.numbers.append((spec, cells.entity, parsed.value))
+
+    def _doubt(self, cells: Cells, taken: np.ndarray) -> None:
+        unsure = unsure_order(cells.text, cells.spec.format)
+        if unsure is not None:
+            name, swapped = cells.spec.name, other_order(cells.spec.format)
+            problem = DataError(f"{name}: {unsure[1]}", cells.path, cells.line[unsure[0]])
+            other = parse_dates(cells.text, swapped or "").value
+            self.doubts.append(DateDoubt(name, problem, taken, other))
 
     def _add_images(self, cells: Cells) -> None:
         folder = self.pair.find(cells.spec.folder) if cells.spec.folder else cells.path.parent
@@ -183,7 +218,9 @@ class SideBuilder:
             graph.name = [self.names.get(i, "") for i in range(size)]
         if self.images:
             graph.image_path = [self.images.get(i) for i in range(size)]
-        out = Side(graph, dimension=self.dimension, image_place=self.image_place)
+        out = Side(
+            graph, dimension=self.dimension, image_place=self.image_place, doubts=self.doubts
+        )
         out.num_rows = self.num_rows or size
         for spec, entity, value in self.numbers:
             column = out.numbers.setdefault(spec.name, np.full(size, np.nan))

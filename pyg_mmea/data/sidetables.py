@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mmea.data.findings import Findings
-from pyg_mmea.data.layout import IMAGE_SUFFIXES, FolderPair
+from pyg_mmea.data.layout import FolderPair, picture_files
 from pyg_mmea.data.pairspec import (
     ATTRIBUTE_ROLES,
     ColumnSpec,
@@ -128,15 +128,18 @@ class _SideReader(SideBuilder):
         if not folder.is_dir():
             self.findings.error("folder missing", "folder is missing", folder)
             return
-        for file in sorted(folder.iterdir()):
-            if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith("."):
-                continue
+        found = False
+        for file in picture_files(folder):
             entity = self.number.get(file.stem)
             if entity is None:
                 rule = f"there is no id '{file.stem}'"
                 self.findings.warning("picture of unknown id", rule, file)
             else:
                 self.images.setdefault(entity, str(file))
+                found = True
+        if not found:
+            rule = "no picture in it is named by an id; folders inside of it do not count"
+            self.findings.warning("no picture", rule, folder)
 
     # Graphs that are there already --------------------------------------------------------------
 
@@ -193,6 +196,9 @@ def read_side(
     elif side.rdf:
         path = pair.find(side.rdf)
         graph = read_rdf(path, ("source", "target")[which], side.image_predicate or None)
+        if side.image_predicate and not any(graph.image_path or []):
+            text = f"no picture is named by '{side.image_predicate}'"
+            findings.warning("no picture", text, path)
         builder.add_graph(graph, side, path)
     else:
         builder.add_tables(side.tables)

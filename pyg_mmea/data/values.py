@@ -62,7 +62,8 @@ def parse_number(text: str, decimal: str = ".") -> tuple[float, str] | None:
     """The number in a text and the unit beside it: :obj:`"1,234.5 kg"` gives 1234.5 and "kg".
 
     Groups of three digits may be set apart by a space, an apostrophe, or the one of full stop and
-    comma that is no decimal mark. A unit or a currency may stand before or behind the number.
+    comma that is no decimal mark. A currency may stand before the number, any unit behind it:
+    :obj:`"M00"` is a code, not a length.
     """
     if len(text) > _MAX_LETTERS:
         return None
@@ -78,6 +79,8 @@ def parse_number(text: str, decimal: str = ".") -> tuple[float, str] | None:
             break
     unit = before or after
     if (before and after) or any(letter in ".,+-−" for letter in before):
+        return None
+    if before and not (find_unit(before) or ("",))[0].startswith("currency"):
         return None
     if re.search(r"\d", unit) and find_unit(unit) is None:  # m2 is a unit
         return None
@@ -170,6 +173,54 @@ def parse_dates(texts: Sequence[str], date_format: str = ISO) -> Numbers:
     rule = "an ISO 8601 date" if date_format == ISO else f"a date in the format {date_format}"
     problem = {i: f"'{texts[i]}' is not {rule}" for i in wrong.tolist()}
     return Numbers(value, "date", problem)
+
+
+def other_order(date_format: str) -> str | None:
+    """The format with day and month the other way round, where people write either:
+    :obj:`"%m/%d/%Y"` for :obj:`"%d/%m/%Y"`, but :obj:`None` for :obj:`"%d.%m.%Y"`.
+    """
+    if not re.match("%d[/-]%m|%m[/-]%d", date_format):
+        return None
+    return date_format[3:5] + date_format[2] + date_format[:2] + date_format[5:]
+
+
+def unsure_order(texts: Sequence[str], date_format: str) -> tuple[int, str] | None:
+    """A cell that is another date with day and month the other way round, where no cell tells which
+    of them is right: :obj:`"10/1/2017"`, but not beside :obj:`"31/1/2017"`.
+
+    Args:
+        texts (Sequence[str]): The cells.
+        date_format (str): The format that is taken.
+
+    Returns:
+        Position of the first such cell and what is to be said of it, or :obj:`None`.
+    """
+    other = other_order(date_format)
+    if other is None:
+        return None
+    here, there = (parse_dates(texts, each).value for each in (date_format, other))
+    if (np.isnan(here) != np.isnan(there)).any():
+        return None
+    different = np.flatnonzero(np.abs(here - there) > 0)  # NaN is no difference
+    if len(different) == 0:
+        return None
+    first = int(different[0])
+    taken, may_be = (np.datetime64(int(days[first]), "D") for days in (here, there))
+    says = f"'{texts[first]}' is taken for {taken} and may be {may_be}"
+    return first, f"{says}: 'format' says whether day or month comes first"
+
+
+def fits_better(known: np.ndarray, taken: np.ndarray, other: np.ndarray) -> bool:
+    """Whether more than twice as many dates are among known ones if they are read in one order than
+    in the other.
+
+    Args:
+        known (ndarray): Dates of the other graph, as days.
+        taken (ndarray): Dates in the one order.
+        other (ndarray): The same in the other order.
+    """
+    hits = [np.isin(np.unique(dates), np.floor(known)).sum() for dates in (taken, other)]
+    return bool(hits[0] > 2 * hits[1])
 
 
 def _quantiles(value: np.ndarray, among: np.ndarray) -> np.ndarray:

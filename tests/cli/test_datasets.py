@@ -64,10 +64,20 @@ def test_check_real_folder(cli, data_root: Path) -> None:
     assert "1879 links" in out
 
 
+def test_check_of_a_table_says_what_it_takes(cli, table_folder: Path) -> None:
+    code, out, err = cli("datasets", "check", table_folder / "a.csv")
+    assert (code, out) == (2, "")
+    assert "a.csv: needs to be a folder, or a pair.yaml" in err
+
+
 def test_check_of_tables(cli, table_folder: Path) -> None:
     code, out, err = cli("datasets", "check", table_folder / "pair.yaml", "--quiet")
     assert code == 0
-    assert "source: 4 rows and 2 further entities, 6 triples, 7 attribute values" in out
+    assert (
+        "source: 4 rows and 2 further entities, 6 triples, 7 attribute values, 2 with a picture"
+        in out
+    )
+    assert ", 1 with a picture" in out
     assert "2 links" in out
     assert out.endswith("no error, 1 warning\n")
     assert err.startswith("warning: ")
@@ -89,7 +99,7 @@ def test_check_of_tables_counts_by_rule(cli, table_folder: Path) -> None:
     assert {("link to unknown id", "error", "9"), ("id twice", "error", "1")} <= totals
     assert ("picture: missing", "warning", "1") in totals
     code, out, _ = cli("datasets", "check", table_folder / "pair.yaml", "--images", "false")
-    assert "picture" not in out
+    assert "picture: " not in out
 
 
 def test_check_names_lines_of_the_yaml(cli, table_folder: Path) -> None:

@@ -24,7 +24,7 @@ def test_init_shows_and_writes(cli, files: list[object], table_folder: Path) -> 
     assert "1,250 g" in rows["weight"]
     assert "reference to brands" in rows["brand"]
     assert "like 'weight'" in rows["Gewicht"]
-    assert f"{table_folder / 'b_photos'}, named by ids" in out
+    assert f"{table_folder / 'b_photos'}, named by ids: 1 of 2 have one" in out
     assert f"pyg-mmea datasets check {table_folder / 'pair.yaml'}" in err
     assert "--data.config" in err
     text = (table_folder / "pair.yaml").read_text(encoding="utf-8")

@@ -70,6 +70,8 @@ def test_unit_of_name(name: str, unit: str) -> None:
         ("about", [f"the {i} of many words" for i in range(30)], "text", {}),
         ("文", ["这是一个很长的句子", "另一个很长的句子在这里"], "text", {}),
         ("code", [f"XK-{i}" for i in range(30)], "attribute", {}),
+        ("model", [f"L{i}" for i in range(900, 930)], "attribute", {}),
+        ("brand", ["G7", "G4"] * 10, "category", {}),
     ],
 )
 def test_roles(name: str, cells: list[str], role: str, options: dict[str, str]) -> None:
@@ -85,6 +87,13 @@ def test_a_decimal_mark_that_no_cell_explains_is_said() -> None:
     assert unsure.spec.role == "number"
     assert "; '1,234' is taken for 1234 and may be 1.234" in unsure.why
     assert "may be" not in guess_column("weight", ["1,234", "0,500", "8"], {}).why
+
+
+def test_an_order_of_day_and_month_that_no_cell_tells_is_said() -> None:
+    unsure = guess_column("since", ["10/1/2017", "2/2/2019"], {})
+    assert unsure.spec.format == "%d/%m/%Y"
+    assert "; '10/1/2017' is taken for 2017-01-10 and may be 2017-10-01" in unsure.why
+    assert "may be" not in guess_column("since", ["10/1/2017", "31/1/2019"], {}).why
 
 
 def test_several_values_in_a_cell() -> None:

@@ -36,6 +36,22 @@ def test_by_name_values_and_dimension() -> None:
     }
 
 
+def test_dates_of_the_other_side_tell_day_from_month() -> None:
+    unsure = ["10/1/2017", "2/2/2019", "8/12/2022"]
+    american, german = ["2017-10-01", "2022-08-12"], ["10.01.2017", "08.12.2022"]
+    for known, expected in ((american, "%m/%d/%Y"), (german, "%d/%m/%Y")):
+        for swap in (False, True):
+            source, target = _columns(since=unsure), _columns(since=known)
+            match_columns(*((target, source) if swap else (source, target)))
+            assert source[0].spec.format == expected
+            assert "may be" not in source[0].why
+    for other in (unsure, ["1999-01-01"]):
+        source, target = _columns(since=unsure), _columns(since=other)
+        match_columns(source, target)
+        assert source[0].spec.format == "%d/%m/%Y"
+        assert "may be 2017-10-01" in source[0].why
+
+
 def test_scales() -> None:
     source = _columns(price_eur=["1", "2", "3"], size=["36", "38", "40"], mass_g=["5", "6"])
     target = _columns(price_usd=["1", "2", "3"], size=["4", "6", "8"], mass_lb=["5", "6"])

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pyg_mmea.data import check_pair
@@ -75,6 +76,11 @@ def test_what_cannot_be_guessed_is_said(table_folder: Path) -> None:
         draft_pair(good, [table_folder / "c.csv"])
     with pytest.raises(DataError, match=r"c\.csv: no column holds ids of the source"):
         draft_pair(good, [table_folder / "b.csv"], table_folder / "c.csv")
+    (table_folder / "c.csv").write_text("s,t\nA1,\nA2,B1.0\n")
+    with pytest.raises(
+        DataError, match=r"of the target; nearest are the cell 'B1.0' and the id 'B1'"
+    ):
+        draft_pair(good, [table_folder / "b.csv"], table_folder / "c.csv")
     (table_folder / "c.csv").write_text("id,y\n")
     with pytest.raises(DataError, match=r"c\.csv: holds no row"):
         draft_pair(good, [table_folder / "c.csv"])
@@ -91,6 +97,39 @@ def test_what_cannot_be_guessed_is_said(table_folder: Path) -> None:
         draft_pair([*good, table_folder], good)
     with pytest.raises(DataError, match="file is missing"):
         draft_pair(good, [table_folder / "none.csv"])
+
+
+def test_the_column_next_to_ids_is_named_with_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        'kind,number\nx,N1\nx,"N2"\n\ny, N2\ny,\ny,\nx,N3\nx,N3\nx,N4\n'
+    )
+    with pytest.raises(DataError, match="'number' comes closest: 'N2' in lines 3 and 5, empty in"):
+        draft_pair([tmp_path / "a.csv"], [tmp_path / "a.csv"])
+    rows = "".join(f"N{i},thing {i}\n" for i in range(30))
+    (tmp_path / "a.csv").write_text(f"number,title\n{rows}N1,\n,x\n")
+    with pytest.raises(DataError, match="'number' comes closest: 'N1' in lines 3 and 32, empty in"):
+        draft_pair([tmp_path / "a.csv"], [tmp_path / "a.csv"])
+    pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    pd.DataFrame({"n": ["N1", "N2", "N1"]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="'n' comes closest: 'N1' in rows 1 and 3"):
+        draft_pair([tmp_path / "a.parquet"], [tmp_path / "a.parquet"])
+
+
+@pytest.mark.parametrize("header", ["A1,B1", "B2, A1 ", "x,A1,B1"])
+def test_links_without_a_header(table_folder: Path, header: str) -> None:
+    row = header.replace("1", "2")
+    (table_folder / "c.csv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(DataError, match=r"c\.csv:1: no header: its first line is a link"):
+        draft_pair([table_folder / "a.csv"], [table_folder / "b.csv"], table_folder / "c.csv")
+
+
+def test_links_without_a_header_between_equal_ids(table_folder: Path) -> None:
+    (table_folder / "c.csv").write_text("A1,A1\nA2,A2\n")
+    good = [table_folder / "a.csv"]
+    with pytest.raises(DataError, match=r"c\.csv:1: no header"):
+        draft_pair(good, good, table_folder / "c.csv")
+    (table_folder / "c.csv").write_text("A1,theirs\nA1,A1\nA2,A2\n")  # A1 is but one cell
+    assert draft_pair(good, good, table_folder / "c.csv").links is not None
 
 
 def test_broken_rows_are_left_to_the_check(table_folder: Path) -> None:

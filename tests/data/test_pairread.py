@@ -139,6 +139,35 @@ def test_a_decimal_mark_that_no_cell_explains_is_a_warning_until_it_is_said(
         assert "a.csv:3: weight: '1,234' is taken for 1234 and may be 1.234" in str(first)
 
 
+@pytest.mark.parametrize(
+    ("order", "dates", "lines"),
+    [
+        ("%d/%m/%Y", ["2017-10-01", "2022-08-12"], ["a.csv:3"]),
+        ("%m/%d/%Y", ["2017-10-01", "2022-08-12"], []),  # the other side has these dates
+        ("%m/%d/%Y", ["1999-10-01", "1999-08-12"], ["a.csv:3"]),
+        ("%d/%m/%Y", ["10/1/2017", "8/12/2022"], ["a.csv:3", "b.csv:2"]),
+    ],
+)
+def test_dates_whose_order_nothing_tells_are_a_warning(
+    tmp_path: Path, order: str, dates: list[str], lines: list[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("id,since\nA1,2/2/2019\nA2,10/1/2017\nA3,8/12/2022\n")
+    rows = "".join(f"B{i},{date}\n" for i, date in enumerate(dates))
+    (tmp_path / "b.csv").write_text(f"id,since\n{rows}")
+    sides = [
+        f"{{tables: [{{file: {name}.csv, columns: {{id: id, since: {{role: date, "
+        f"format: '{date_format}'}}}}}}]}}"
+        for name, date_format in (("a", order), ("b", order if "/" in dates[0] else "ISO8601"))
+    ]
+    (tmp_path / "pair.yaml").write_text(f"source: {sides[0]}\ntarget: {sides[1]}\nlinks: {{}}\n")
+    findings, content = check_pair(tmp_path / "pair.yaml")
+    assert content is not None
+    rule = findings.rules.get("day or month")
+    found = rule.examples if rule else []
+    assert [f"{Path(str(each.path)).name}:{each.line}" for each in found] == lines
+    assert all("is taken for" in each.rule for each in found)
+
+
 def test_the_first_number_of_an_entity_counts(tmp_path: Path) -> None:
     (tmp_path / "values.csv").write_text(
         "e,a,v\nx,weight,unknown\nx,weight,5 kg\nx,weight,6 kg\ny,weight,7 kg\n"
@@ -216,6 +245,11 @@ def _animated(folder: Path) -> None:
     frames[0].save(folder / "b_photos" / "B1.gif", save_all=True, append_images=frames[1:])
 
 
+def _deeper(folder: Path) -> None:
+    (folder / "b_photos" / "sub").mkdir()
+    (folder / "b_photos" / "B2.png").rename(folder / "b_photos" / "sub" / "B2.png")
+
+
 ROW = "A9,x,,,,,,,,,\n"
 ERRORS: dict[str, tuple[Change, str, str, int | None]] = {
     "id twice": (_append("a.csv", ROW.replace("A9", "A1")), "id twice", "a.csv", 5),
@@ -228,6 +262,12 @@ ERRORS: dict[str, tuple[Change, str, str, int | None]] = {
     "link twice": (_append("links.csv", "A1,B1,test\n"), "link twice", "links.csv", 4),
     "split": (_append("links.csv", "A3,B1,val\n"), "split", "links.csv", None),
     "link column": (_yaml("source: a,", "source: c,"), "column missing", "links.csv", None),
+    "header": (
+        lambda f: (f / "links.csv").write_text("A1,B1,part\nA2,B2,test\n"),
+        "no header",
+        "links.csv",
+        1,
+    ),
     "triple": (_append("b_triples.csv", "B1,,B2\n"), "triple incomplete", "b_triples.csv", 4),
     "value": (_append("b_values.csv", ",size,3\n"), "value incomplete", "b_values.csv", 5),
     "file": (lambda f: (f / "b.csv").unlink(), "file missing", "b.csv", None),
@@ -271,6 +311,25 @@ WARNINGS: dict[str, tuple[Change, str, str, int | None]] = {
     ),
     "CMYK": (_cmyk, "picture: CMYK", "B1.jpg", None),
     "animated": (_animated, "picture: animated", "B1.gif", None),
+    "one side": (
+        _yaml("  images: b_photos\n", ""),
+        "pictures of one side",
+        "pair.yaml",
+        None,
+    ),
+    "one side by broken pictures": (
+        lambda f: (f / "b_photos" / "B2.png").write_bytes(b"no picture"),
+        "pictures of one side",
+        "pair.yaml",
+        None,
+    ),
+    "no picture": (
+        lambda f: (f / "b_photos" / "B2.png").rename(f / "b_photos" / "X.png"),
+        "no picture",
+        "b_photos",
+        None,
+    ),
+    "pictures further down": (_deeper, "no picture", "b_photos", None),
     "stranger": (
         lambda f: Image.new("L", (2, 2)).save(f / "b_photos" / "B7.png"),
         "picture of unknown id",
@@ -310,6 +369,30 @@ def test_huge_pictures(table_folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     findings, _ = check_pair(table_folder / "pair.yaml")
     assert findings.rules["picture: too large"].count == 3
     assert "picture: too large" not in check_pair(table_folder / "pair.yaml", images=False)[0].rules
+
+
+def test_pictures_are_counted_as_far_as_they_can_be_read(table_folder: Path) -> None:
+    def counts(images: bool = True) -> list[int]:
+        content = check_pair(table_folder / "pair.yaml", images)[1]
+        assert content is not None
+        return [side.num_images for side in content.sides]
+
+    assert counts() == [2, 1]
+    (table_folder / "photos" / "a1.png").unlink()
+    _cmyk(table_folder)
+    assert counts() == [1, 2]
+    assert counts(images=False) == [2, 2]
+
+
+def test_a_predicate_without_pictures_is_a_warning(table_folder: Path) -> None:
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    (table_folder / "a.ttl").write_text("@prefix x: <http://x.org/> .\nx:a x:likes x:b .\n")
+    (table_folder / "pair.yaml").write_text(
+        "source: {rdf: a.ttl, image_predicate: http://x.org/photo}\ntarget: {rdf: a.ttl}\n"
+    )
+    findings, _ = check_pair(table_folder / "pair.yaml")
+    (first,) = findings.rules["no picture"].examples
+    assert str(first).endswith("a.ttl: no picture is named by 'http://x.org/photo'")
 
 
 def test_totals_of_many_problems(table_folder: Path) -> None:

@@ -8,6 +8,7 @@ from pyg_mmea.data.values import (
     parse_number,
     parse_numbers,
     unsure_mark,
+    unsure_order,
 )
 
 
@@ -29,6 +30,11 @@ from pyg_mmea.data.values import (
         ("１２kg", ".", (12.0, "kg")),
         ("3 m2", ".", (3.0, "m2")),
         ("4700万", ".", (4700.0, "万")),
+        ("CHF 9,50", ",", (9.5, "CHF")),
+        ("US$ 3", ".", (3.0, "US$")),
+        ("M00", ".", None),  # before a number a letter makes a code, not a length
+        ("L964", ".", None),
+        ("kg 5", ".", None),
         ("1,5", ".", None),
         ("12-14 cm", ".", None),
         ("2 x 3", ".", None),
@@ -116,6 +122,31 @@ def test_dates() -> None:
     assert dates.problem == {5: "'soon' is not an ISO 8601 date"}
     assert parse_dates(["02.01.1970", "1970-01-02"], "%d.%m.%Y").value[0] == 1
     assert parse_dates(["1650-06-01"]).value[0] < -100_000
+
+
+@pytest.mark.parametrize(
+    ("texts", "date_format", "expected"),
+    [
+        (["", "5/5/2017", "10/1/2017"], "%d/%m/%Y", (2, "2017-01-10 and may be 2017-10-01")),
+        (["x", "10/1/2017"], "%m/%d/%Y", (1, "2017-10-01 and may be 2017-01-10")),
+        (["10-1-1617"], "%d-%m-%Y", (0, "1617-01-10 and may be 1617-10-01")),
+        (["10/1/2017", "31/1/2017"], "%d/%m/%Y", None),
+        (["5/5/2017"], "%d/%m/%Y", None),
+        (["10.1.2017"], "%d.%m.%Y", None),
+        (["2017-10-01"], "ISO8601", None),
+        ([], "%d/%m/%Y", None),
+    ],
+)
+def test_an_order_of_day_and_month_that_no_cell_tells(
+    texts: list[str], date_format: str, expected: tuple[int, str] | None
+) -> None:
+    found = unsure_order(texts, date_format)
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found[0] == expected[0]
+        assert f"'{texts[found[0]]}' is taken for {expected[1]}: 'format' says" in found[1]
 
 
 def test_encode_numbers_is_near_where_numbers_are_near() -> None:
