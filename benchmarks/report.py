@@ -162,9 +162,9 @@ def encoder_table(results: Results) -> list[str]:
         cells = []
         for data in shown:
             runs = results.get(name, {}).get(data, [])
-            val = [run["val_all"]["mean"]["mrr"] for run in runs if "val_all" in run]
+            val = [run["val_all"]["mean"]["mrr"] for run in runs if run.get("val_all")]
             test = [run["test"]["mean"]["hits@1"] for run in runs]
-            cells.append(", ".join(spread(each) for each in (val, test) if each))
+            cells.append(f"{spread(val) if val else '–'}, {spread(test)}" if runs else "")
         every = [run for data in shown for run in results.get(name, {}).get(data, [])]
         lines.append(f"| `{name}` | " + " | ".join([*cells, commits(every)]) + " |")
     return [ENCODERS, *lines, ""]

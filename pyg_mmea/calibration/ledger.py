@@ -191,10 +191,18 @@ def replay(entries: Iterable[Entry]) -> dict[int, set[tuple[int, int]]]:
 def decided_by_hand(entries: Iterable[Entry]) -> tuple[list[list[int]], list[list[int]]]:
     """Returns the pairs that people accepted and those that they rejected; of several decisions on
     a pair the last one counts, and one that was undone does not."""
-    last = {tuple(entry["pair"]): entry["decision"] for entry in entries if is_by_hand(entry)}
-    accepted = [list(pair) for pair, decision in last.items() if decision == "accept"]
-    rejected = [list(pair) for pair, decision in last.items() if decision == "reject"]
+    accepted, rejected = (
+        [entry["pair"] for entry in last_by_hand(entries) if entry["decision"] == decision]
+        for decision in ("accept", "reject")
+    )
     return accepted, rejected
+
+
+def last_by_hand(entries: Iterable[Entry]) -> list[Entry]:
+    """Returns the entries of what people decided on pairs, the last one on each, without those that
+    were undone."""
+    last = {tuple(entry["pair"]): entry for entry in entries if is_by_hand(entry)}
+    return [entry for entry in last.values() if entry["decision"] != "undo"]
 
 
 def is_by_hand(entry: Entry) -> bool:

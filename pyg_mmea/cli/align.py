@@ -9,7 +9,7 @@ from jsonargparse.typing import restricted_number_type
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger
-from pyg_mmea.calibration.ledger import is_by_hand
+from pyg_mmea.calibration.ledger import last_by_hand
 from pyg_mmea.cli.console import note
 from pyg_mmea.cli.runs import load_extended, load_run
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
@@ -75,16 +75,16 @@ def run(arguments: Sequence[str]) -> None:
 
 def _without_rejected(pairs: pd.DataFrame, folder: str) -> pd.DataFrame:
     """Leaves out what people rejected since the training."""
-    last = {tuple(e["pair"]): e for e in Ledger.of(folder).read() if is_by_hand(e)}
-    rejected = {tuple(e.get("uri", ())) for e in last.values() if e["decision"] == "reject"}
+    decided = last_by_hand(Ledger.of(folder).read())
+    rejected = {tuple(e.get("uri", ())) for e in decided if e["decision"] == "reject"}
     kept = [pair not in rejected for pair in zip(pairs["source"], pairs["target"], strict=True)]
-    num = len(pairs) - sum(kept)
-    if num == 0:
+    if all(kept):
         return pairs
+    num = len(pairs) - sum(kept)
     note(f"{num} pairs that were rejected by hand since the training are left out")
-    pairs = pairs[kept]
-    pairs.attrs["abstained"] += num
-    return pairs
+    rest = pairs[kept]
+    rest.attrs["abstained"] += pairs["source"].nunique() - rest["source"].nunique()
+    return rest
 
 
 def _count_test_links(data: HeteroData, pairs: pd.DataFrame) -> None:

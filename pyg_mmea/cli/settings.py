@@ -13,6 +13,8 @@ from pyg_mmea.nn import AlignmentModel, PairSpec
 from pyg_mmea.resolver import PLUGIN_GROUP
 from pyg_mmea.training import TrainingConfig
 
+#: What a dataset is one of, or a subclass of.
+DATASETS: tuple[type[Any], ...] = (AlignmentDataset, FakeMMKG)
 _CLASSES = {
     "model": {"class_path": "pyg_mmea.nn.PCMEA"},
     "objective": {"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
@@ -99,7 +101,7 @@ def build_parser() -> ArgumentParser:
 def add_data_argument(parser: ArgumentParser) -> None:
     """Adds the option that names a dataset and its arguments."""
     parser.add_subclass_arguments(
-        (AlignmentDataset, FakeMMKG), "data", required=True, help="name or class path of a dataset"
+        DATASETS, "data", required=True, help="name or class path of a dataset"
     )
 
 

@@ -18,9 +18,8 @@ from pyg_mmea.calibration.vote import check_excluded
 from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import CONFIG, LOCK, alone_in, resume_command
-from pyg_mmea.cli.settings import aligner_arguments, build_parser
+from pyg_mmea.cli.settings import DATASETS, aligner_arguments, build_parser
 from pyg_mmea.data.textfile import read_json
-from pyg_mmea.datasets import AlignmentDataset, FakeMMKG
 from pyg_mmea.nn import PairSpec
 from pyg_mmea.training import Aligner, Decisions
 from pyg_mmea.training.resources import is_first_process
@@ -52,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
     data = built.data[0]
     aligner = Aligner(**aligner_arguments(built))
     _check_fit(aligner, data)
-    earlier = _earlier_ledger(config)
+    earlier = _earlier_decisions(config)
     if not first:
         aligner.fit(data, folder, config.resume, quiet=True)
         return
@@ -62,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
         with atomic_write(folder / CONFIG) as file:
             file.write(settings)
         before = _origin(folder)
-        if earlier is not None:
+        if earlier:
             _take_over(earlier, data, folder)
         with _log_to(folder / _LOG, config.quiet):
             _fit(aligner, data, config)
@@ -76,19 +75,19 @@ def run(arguments: Sequence[str]) -> None:
     _print_summary(summary, folder)
 
 
-def _earlier_ledger(config: Namespace) -> Ledger | None:
+def _earlier_decisions(config: Namespace) -> list[dict[str, Any]]:
     if config.decisions is None:
-        return None
+        return []
     if config.resume:
         raise ValueError("'--decisions' goes with a new run; one that is resumed has its own")
     ledger = Ledger.of(config.decisions)
     if not ledger.path.is_file():
         raise FileNotFoundError(f"{ledger.path} is missing, there are no decisions to take over")
-    return ledger
+    return ledger.read()
 
 
-def _take_over(earlier: Ledger, data: HeteroData, folder: Path) -> None:
-    num_added, num_left = Decisions(data, Ledger.of(folder)).take_over(earlier)
+def _take_over(entries: list[dict[str, Any]], data: HeteroData, folder: Path) -> None:
+    num_added, num_left = Decisions(data, Ledger.of(folder)).take_over(entries)
     left = f"; {num_left} are on entities that are gone or have another counterpart now"
     note(f"{num_added} decisions by hand are taken over{left if num_left else ''}")
 
@@ -119,10 +118,9 @@ def _prepare(arguments: Sequence[str]) -> list[str]:
 
 def _check_name(dataset: str | None) -> None:
     """The full parser would answer an unknown name with what it expects of any type."""
-    classes: list[type[Any]] = [FakeMMKG, *_subclasses(AlignmentDataset)]
-    names = [cls.__name__ for cls in classes]
-    if dataset is None or "." in dataset or dataset in names:
-        return
+    names = [cls.__name__ for base in DATASETS for cls in (base, *_subclasses(base))]
+    if dataset is None or not dataset.isidentifier() or dataset in names:
+        return  # no name but a class path or YAML, or a known one
     close = difflib.get_close_matches(dataset, names, 1)
     hint = f", did you mean '{close[0]}'?" if close else ""
     raise ValueError(f"there is no dataset '{dataset}'{hint}; 'pyg-mmea datasets list' has all")

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ _TAIL = ("tail", "object", "to", "target")
 _ENTITY = ("entity", "subject", "head", "id", "uri")
 _ATTRIBUTE = ("attribute", "property", "predicate", "key", "attr")
 _VALUE = ("value", "literal")
-_MAX_COMPARED = 100_000  # ids that a cell is compared with, for a message
+_MAX_COMPARED = 5_000  # ids that a cell is compared with, for a message
 
 
 @dataclass
@@ -265,6 +264,6 @@ def _alike(columns: Mapping[str, Sequence[str]], ids: Collection[str]) -> str:
     best = (-1.0, "", "")
     for texts in columns.values():
         cell = next((text.strip() for text in texts if text.strip()), "")
-        for uri in get_close_matches(cell, islice(ids, _MAX_COMPARED), 1, 0.0) if cell else ():
+        for uri in get_close_matches(cell, sorted(ids)[:_MAX_COMPARED], 1, 0.0) if cell else ():
             best = max(best, (SequenceMatcher(None, uri, cell).ratio(), cell, uri))
     return f"; nearest are the cell '{best[1]}' and the id '{best[2]}'" if best[1] else ""

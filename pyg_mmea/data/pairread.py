@@ -153,6 +153,7 @@ def _read_links(
         return none, None
     if is_link(list(table.columns), (set(graphs[0].uri), set(graphs[1].uri))):
         findings.error("no header", NO_HEADER, path, 1)
+        return none, None
     names = [spec.source, spec.target, *([spec.split] if spec.split else [])]
     missing = [name for name in names if name not in table.columns]
     for name in missing:

@@ -211,8 +211,8 @@ def unsure_order(texts: Sequence[str], date_format: str) -> tuple[int, str] | No
 
 
 def fits_better(known: np.ndarray, taken: np.ndarray, other: np.ndarray) -> bool:
-    """Whether more than twice as many dates are among known ones if they are read in one order than
-    in the other.
+    """Whether dates are among known ones if they are read in one order rather than in the other:
+    more than twice as many, at least two, and a tenth of them all.
 
     Args:
         known (ndarray): Dates of the other graph, as days.
@@ -220,7 +220,8 @@ def fits_better(known: np.ndarray, taken: np.ndarray, other: np.ndarray) -> bool
         other (ndarray): The same in the other order.
     """
     hits = [np.isin(np.unique(dates), np.floor(known)).sum() for dates in (taken, other)]
-    return bool(hits[0] > 2 * hits[1])
+    enough = max(2, len(np.unique(taken)) / 10)  # one may be there by chance
+    return bool(hits[0] > 2 * hits[1] and hits[0] >= enough)
 
 
 def _quantiles(value: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -181,7 +181,8 @@ def evaluate_scores(
     directions; all other pairs are tied behind those, as if they had the same lowest score.
 
     Args:
-        scores (SparseScores): The pairs and their scores; higher is better.
+        scores (SparseScores): The pairs and their scores; higher is better. They are of order one
+            or larger: less than eight epsilons apart is a tie.
         num_entities (tuple[int, int]): Entities of source and target.
         links (torch.Tensor): True pairs of source and target ids :math:`(2, L)`.
         candidates (str or tuple, optional): As in :func:`evaluate_alignment`.

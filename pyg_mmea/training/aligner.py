@@ -336,6 +336,8 @@ class Aligner:
             )
 
     def _change(self, data: HeteroData) -> str:
+        if "new" in self._state or "trained" not in self._state:  # extended, or of an older version
+            return "its entities differ"
         trained = self._state["trained"]["uri"]
         came, went = (
             sum(len({*a[side]} - {*b[side]}) for side in SIDES)

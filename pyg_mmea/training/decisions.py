@@ -1,15 +1,15 @@
 """What people decide on pairs, and what those decisions must not contradict."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger
-from pyg_mmea.calibration.ledger import BY_HAND, is_by_hand
+from pyg_mmea.calibration.ledger import BY_HAND, is_by_hand, last_by_hand
 from pyg_mmea.data import HideAnchors
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 
@@ -131,30 +131,33 @@ class Decisions:
             self.ledger.append(entries)
         return len(entries)
 
-    def take_over(self, ledger: Ledger) -> tuple[int, int]:
-        """Records what people decided in another run, on entities of the same URIs.
+    def take_over(self, entries: Iterable[dict[str, Any]]) -> tuple[int, int]:
+        """Adds what people decided in another run, on entities of the same URIs, to the ledger, all
+        at once. What is in force already is not added again.
 
         Args:
-            ledger (Ledger): The ledger of that run.
+            entries (Iterable[dict]): Entries of the ledger of that run.
 
         Returns:
             tuple[int, int]: Number of decisions that were added, and of those that could not be:
             their entities are gone, or have another counterpart now.
         """
         places = [{uri: entity for entity, uri in enumerate(uris)} for uris in self._uris]
-        last = {tuple(e["pair"]): e for e in ledger.read() if is_by_hand(e)}
-        decided = [entry for entry in last.values() if entry["decision"] != UNDECIDED]
-        num_added = 0
-        for entry in decided:
-            source, target = (
-                ids.get(uri) for ids, uri in zip(places, entry.get("uri", ("", "")), strict=True)
-            )
-            if source is None or target is None:
-                continue
-            decision = Decision(entry["decision"], (source, target), entry.get("note"))
-            with suppress(ValueError):  # it has another counterpart
-                num_added += self.record([decision])
-        return num_added, len(decided) - num_added
+        added: list[dict[str, Any]] = []
+        num_left = 0
+        with self.ledger.locked(), self._up_to_date() as in_force:
+            verdicts = {pair: entry["decision"] for pair, entry in in_force.items()}
+            for entry in last_by_hand(entries):
+                ends = zip(places, entry.get("uri", ("", "")), strict=True)
+                source, target = (ids.get(uri, -1) for ids, uri in ends)
+                pair, verdict = (source, target), entry["decision"]
+                if min(pair) < 0 or (verdict == "accept" and self._rival(pair, verdicts)):
+                    num_left += 1
+                elif verdicts.get(pair) != verdict:
+                    verdicts[pair] = verdict
+                    added.append(self._entry(Decision(verdict, pair, entry.get("note"))))
+            self.ledger.append(added)
+        return len(added), num_left
 
     def _entry(self, decision: Decision) -> dict[str, Any]:
         entry = {

@@ -60,17 +60,17 @@ def alignment_table(
 def is_alignment(path: str | os.PathLike[str]) -> bool:
     """Tells whether an existing file is empty or looks like what :func:`write_alignment` writes."""
     name = Path(path).name.lower()
-    with open(path, "rb") as file:
-        start = file.read(1000)
-    if not start:
-        return True
     if name.endswith(".parquet"):
         try:
             return set(COLUMNS) <= set(pd.read_parquet(path).columns)
         except (ImportError, OSError, ValueError):
             return False
-    marks = {".csv": ",".join(COLUMNS), ".nt": f"> <{OWL_SAME_AS}> <", ".sssom.tsv": "#mapping_set"}
-    return any(mark.encode() in start for end, mark in marks.items() if name.endswith(end))
+    with open(path, "rb") as file:
+        if name.endswith(".nt"):
+            return all(f"> <{OWL_SAME_AS}> <".encode() in line for line in file)
+        start = file.read(1000)
+    mark = ",".join(COLUMNS) if name.endswith(".csv") else "#mapping_set"
+    return not start or start.startswith(mark.encode())
 
 
 def write_alignment(

@@ -513,6 +513,11 @@ def test_what_was_rejected_since_is_left_out(cli, finished: Path, tmp_path: Path
     assert len(pd.read_csv(path)) == len(before) - 1
 
 
+def test_a_dataset_may_be_named_in_yaml(tmp_path: Path) -> None:
+    settings = ["--epochs=1", "--calibration=none", "--quiet", f"--out={tmp_path / 'run'}"]
+    assert main(["train", "--data", "{class_path: FakeMMKG}", *settings]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -189,12 +189,14 @@ def test_decisions_of_another_run_are_taken_over(data, free, tmp_path):
         [order[anchors.edge_label_index[0]], anchors.edge_label_index[1]]
     )
     new = Decisions(other, Ledger(tmp_path / "new.jsonl"))
-    assert new.take_over(old.ledger) == (2, 1)
+    assert new.take_over(old.ledger.read()) == (2, 1)
     there = int(order[right[0]])
     assert new.verdict((there, right[1])) == "accept"
     assert new.in_force()[there, right[1]]["note"] == "same picture"
     assert new.verdict((int(order[wrong[0]]), wrong[1])) == "reject"
     assert len(new.in_force()) == 2
+    assert new.take_over(old.ledger.read()) == (0, 1)  # they are there already
+    assert len(new.ledger.read()) == 2
 
 
 def test_a_decision_that_does_not_fit_any_more_is_left(data, free, tmp_path):
@@ -202,4 +204,4 @@ def test_a_decision_that_does_not_fit_any_more_is_left(data, free, tmp_path):
     (source, _), (target, other) = free
     old.record([Decision("accept", (source, target))])
     new.record([Decision("accept", (source, other))])
-    assert new.take_over(old.ledger) == (0, 1)
+    assert new.take_over(old.ledger.read()) == (0, 1)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pyg_mmea.utils import write_alignment
-from pyg_mmea.utils.export import OWL_SAME_AS
+from pyg_mmea.utils.export import OWL_SAME_AS, is_alignment
 
 
 @pytest.fixture
@@ -195,3 +195,19 @@ def test_parquet_without_pyarrow(tmp_path, table, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"pip install '\.\[parquet\]'"):
         write_alignment(tmp_path / "out.parquet", table)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".nt", ".sssom.tsv"])
+def test_alignments_are_told_from_other_files(tmp_path, suffix):
+    pytest.importorskip("pyarrow")
+    path, other = tmp_path / f"links{suffix}", tmp_path / f"other{suffix}"
+    table = pd.DataFrame(
+        {"source": ["http://a/1"], "target": ["http://b/1"], "confidence": 0.5, "rank_margin": 0.1}
+    )
+    write_alignment(path, table)
+    assert is_alignment(path)
+    if suffix == ".parquet":
+        table[["source", "target"]].to_parquet(other)
+    else:
+        other.write_text(f'<http://a/1> <http://a/name> "one" .\n{path.read_text()}')
+    assert not is_alignment(other)
