@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
 
     Raises:
         ValueError: If RUN exists and is not to be resumed, or was started with other settings.
-        FileNotFoundError: If there is no ledger to take decisions from.
+        FileNotFoundError: If there is no run to take decisions from.
         KeyboardInterrupt: Saying how to go on.
     """
     parser = build_parser()
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
         with atomic_write(folder / CONFIG) as file:
             file.write(settings)
         before = _origin(folder)
-        if earlier:
+        if config.decisions is not None:
             _take_over(earlier, data, folder)
         with _log_to(folder / _LOG, config.quiet):
             _fit(aligner, data, config)
@@ -80,10 +80,10 @@ def _earlier_decisions(config: Namespace) -> list[dict[str, Any]]:
         return []
     if config.resume:
         raise ValueError("'--decisions' goes with a new run; one that is resumed has its own")
-    ledger = Ledger.of(config.decisions)
-    if not ledger.path.is_file():
-        raise FileNotFoundError(f"{ledger.path} is missing, there are no decisions to take over")
-    return ledger.read()
+    path = Path(config.decisions, CONFIG)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing, there is no run to take decisions over from")
+    return Ledger.of(config.decisions).read()
 
 
 def _take_over(entries: list[dict[str, Any]], data: HeteroData, folder: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_new_run_takes_over_decisions(cli, calibrated: Path, tmp_path: Path) -
     code, _, err = cli(*call, "--out", new, "--resume")
     assert (code, "'--decisions' goes with a new run" in err) == (2, True)
     code, _, err = cli(*call[:-2], tmp_path, "--out", tmp_path / "other")
-    assert (code, "there are no decisions to take over" in err) == (2, True)
+    assert (code, "there is no run to take decisions over" in err) == (2, True)
     assert not (tmp_path / "other").exists()
 
 

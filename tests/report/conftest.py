@@ -23,13 +23,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     aligner = Aligner(training=config)
     aligner.calibrator.precision = 0
     aligner.calibrator.confidence.min_cases = 5
-    aligner.fit(FakeMMKG(num_links=120, val_ratio=0.3, noise=0.4)[0], folder, quiet=True)
+    aligner.fit(FakeMMKG(num_links=120, val_ratio=0.3, noise=0.6)[0], folder, quiet=True)
     return folder
 
 
 @pytest.fixture
 def data() -> HeteroData:
-    return FakeMMKG(num_links=120, val_ratio=0.3, noise=0.4)[0]
+    return FakeMMKG(num_links=120, val_ratio=0.3, noise=0.6)[0]
 
 
 @pytest.fixture

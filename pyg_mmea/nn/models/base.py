@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Self
 
 import torch
@@ -41,8 +42,8 @@ class PairSpec:
         """Reads the sizes off a pair.
 
         Raises:
-            ValueError: If a graph does not say how many entities it has, or a modality lacks its
-                mask or has a name that is taken.
+            ValueError: If a graph does not say how many entities it has, or a modality has a name
+                that is taken.
         """
         for side in SIDES:
             if data[side].num_nodes is None:
@@ -58,12 +59,8 @@ class PairSpec:
             for name in dict.fromkeys([*map(str, Modality), *own])
             if all(f"x_{name}" in data[side] for side in SIDES)
         }
-        for name in in_channels:
-            if is_reserved(name):
-                raise ValueError(f"'x_{name}' needs another name: '{name}' is taken")
-            for side in SIDES:
-                if f"{name}_mask" not in data[side]:
-                    raise ValueError(f"data['{side}'] needs '{name}_mask' beside 'x_{name}'")
+        for name in filter(is_reserved, in_channels):
+            raise ValueError(f"'x_{name}' needs another name: '{name}' is taken")
         return cls({side: data[side].num_nodes for side in SIDES}, relation_index, in_channels)
 
     @property
@@ -88,8 +85,16 @@ class AlignmentModel(torch.nn.Module, ABC):
 
     @classmethod
     def from_data(cls, data: HeteroData, **kwargs: Any) -> Self:
-        """Builds a model for this pair."""
-        return cls(PairSpec.from_data(data), **kwargs)
+        """Builds a model for this pair.
+
+        Raises:
+            ValueError: If a modality lacks its mask, or as :meth:`PairSpec.from_data` does.
+        """
+        spec = PairSpec.from_data(data)
+        for side, name in product(SIDES, spec.in_channels):
+            if f"{name}_mask" not in data[side]:
+                raise ValueError(f"data['{side}'] needs '{name}_mask' beside 'x_{name}'")
+        return cls(spec, **kwargs)
 
     @property
     @abstractmethod

@@ -67,7 +67,7 @@ def test_names_that_are_taken(pair, name):
 def test_what_a_pair_needs(pair):
     del pair["target"].image_mask
     with pytest.raises(ValueError, match=r"data\['target'\] needs 'image_mask' beside 'x_image'"):
-        PairSpec.from_data(pair)
+        Degree.from_data(pair)
     bare = HeteroData()
     bare["source"].uri = ["a"]
     with pytest.raises(ValueError, match=r"data\['source'\] needs 'num_nodes'"):
