@@ -60,9 +60,9 @@ The run of a million entities was paused for some minutes, which its wall time c
 """
 STAGES_INTRO = """\
 Graphs of `benchmarks/scale/generate.py`: so many entities and five times as many triples a graph,
-two graphs. Seconds are medians; steps are those of the default objective and model in float32, the
-latter with {channels} channels and {neighbors} neighbours a candidate search, as in the run of a
-million entities.
+two graphs. Seconds are medians; steps are those of the default objective and model of the commit in
+float32, the latter with {channels} channels and {neighbors} neighbours a candidate search, as in
+the run of a million entities.
 "Growth" is the exponent of a least-squares line in log-log scale from {fit:,} entities (or the
 smallest size where there are fewer) up: 1 is linear, 2 quadratic. Sizes are measured in a process
 each, memory is the peak of resident memory (of tensors, on a GPU) while the stage runs. A
