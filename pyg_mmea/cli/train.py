@@ -47,11 +47,11 @@ def run(arguments: Sequence[str]) -> None:
     first = is_first_process()  # the first of several processes writes and prints
     if first:
         _check_folder(parser, folder, config.resume, settings)
+    earlier = _earlier_decisions(config)
     built = parser.instantiate(config)
     data = built.data[0]
     aligner = Aligner(**aligner_arguments(built))
     _check_fit(aligner, data)
-    earlier = _earlier_decisions(config)
     if not first:
         aligner.fit(data, folder, config.resume, quiet=True)
         return

@@ -62,7 +62,9 @@ def is_alignment(path: str | os.PathLike[str]) -> bool:
     name = Path(path).name.lower()
     if name.endswith(".parquet"):
         try:
-            return set(COLUMNS) <= set(pd.read_parquet(path).columns)
+            from pyarrow import parquet
+
+            return set(COLUMNS) <= set(parquet.read_schema(path).names)
         except (ImportError, OSError, ValueError):
             return False
     with open(path, "rb") as file:
