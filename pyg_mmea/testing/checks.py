@@ -1,13 +1,4 @@
-"""Checks for encoders, losses and models of one's own: each raises an :class:`AssertionError` that
-says what is broken.
-
-.. code-block:: python
-
-    from pyg_mmea.testing import check_structure_encoder
-
-    def test_my_encoder():
-        check_structure_encoder(MyEncoder(16), channels=16)
-"""
+"""Checks for encoders, losses and models of one's own."""
 
 import copy
 from collections.abc import Callable, Mapping
