@@ -30,8 +30,8 @@ def fit_view_weights(
     sampled candidates is
 
     .. math::
-        p(j \mid i) \propto \exp \Big( \sum_m e^{\theta_m} \cos(\mathbf{h}^m_i, \mathbf{h}^m_j)
-        \Big)
+        p(j \mid i) \propto \exp \Big( \frac{10}{M} \sum_{m=1}^{M} e^{\theta_m}
+        \cos(\mathbf{h}^m_i, \mathbf{h}^m_j) \Big)
 
     and :math:`\theta` maximises the likelihood of the links in both directions, minus a penalty
     on its spread and, a tenth as strong, on its mean. Encoders fit their training links almost

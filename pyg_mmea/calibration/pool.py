@@ -20,7 +20,8 @@ class PseudoLabelPool:
     least :obj:`min_votes` voters agreed. A survivor whose confidence reaches the threshold of the
     round joins training, if the :obj:`budget` allows. It leaves as soon as it is no longer
     proposed, or its confidence falls :obj:`slack` below the threshold (below 1/2 in a round without
-    a threshold), as it does when agreement breaks.
+    a threshold). Where agreement breaks, confidence falls; votes are counted for those that join
+    only.
 
     Args:
         slack (float): How far the confidence of a label in use may fall below the threshold.

@@ -36,11 +36,13 @@ class PCMEAObjective(torch.nn.Module):
     * :math:`\mathcal{L}^m_{\mathrm{KL}}`: :class:`~pyg_mmea.loss.AlignmentKLLoss` of each
       modality against the joint embedding, on the same links;
     * :math:`I`: :class:`~pyg_mmea.loss.MutualInformationLoss`, whose critics are parameters of
-      this module, over all entities that were embedded;
-    * :math:`\mathcal{L}_{\mathrm{MoCo}}`: :class:`~pyg_mmea.loss.MomentumContrastLoss`, where
-      embeddings of the momentum encoder are given.
+      this module, over the entities that were embedded, of more than 1,024 a random sample, the
+      mean of both graphs;
+    * :math:`\mathcal{L}_{\mathrm{MoCo}}`: :class:`~pyg_mmea.loss.MomentumContrastLoss` of the
+      joint embedding, on the same links, where embeddings of the momentum encoder are given.
 
-    A weight of zero leaves a term out and saves its time. A link of which an entity lacks a
+    Each of the five summands has a weight, of which the equation has :math:`\lambda` only. A weight
+    of zero leaves a term out and saves its time. A link of which an entity lacks a
     modality, which is to say has a row of zeros there, is no pair of that modality, and a modality
     without any pair is left out.
 

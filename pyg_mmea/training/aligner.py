@@ -146,7 +146,9 @@ class Aligner:
             ValueError: If the pair is broken or has no link to train on, if there is no folder
                 for several processes, or if the run that is resumed is of other entities, links or
                 sizes of features, another class of model, another seed or other :obj:`training`
-                settings; a run may go on for more epochs.
+                settings; a run may go on for more epochs, and with another :obj:`accelerator`,
+                :obj:`checkpoint_every`, :obj:`csls_k`, :obj:`tensorboard` or :obj:`test_links`.
+            FloatingPointError: If a term of the loss is not finite; names the term.
             RuntimeError: If somebody decides on a pair while several processes start.
             FileExistsError: If :obj:`out` holds a run and :obj:`resume` is off.
         """

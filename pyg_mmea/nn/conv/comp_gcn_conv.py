@@ -15,13 +15,13 @@ class CompGCNConv(torch.nn.Module):
     .. math::
         \mathbf{x}^{\prime}_i = \mathbf{W}_0 \mathbf{x}_i + \mathbf{b} +
         \frac{1}{|\mathcal{N}(i)|} \sum_{(j, r) \in \mathcal{N}(i)} \mathbf{W}_{\lambda(r)}
-        \left( \mathbf{x}_j - \mathbf{r} \right), \qquad
-        \mathbf{r}^{\prime} = \mathbf{W}_{rel} \, \mathbf{r}
+        \left( \mathbf{x}_j - \mathbf{r} \right)
 
     where :math:`\lambda(r)` tells relations as written from inverse ones, the second half of all.
     A difference sums up in two sparse products, :math:`\mathbf{A} \mathbf{X} - \mathbf{B}
     \mathbf{R}`, so there is no :math:`(E, D)` message tensor; the paper's other compositions have
-    none such form. Unlike in the paper, a loop has no relation of its own: the bias takes its part.
+    none such form. Unlike in the paper, a loop has no relation of its own: the bias takes its part. The
+    paper's map of the relations themselves is in :class:`~pyg_mmea.nn.CompGCNEncoder`.
 
     Args:
         channels (int): Size :math:`D` of nodes and relations.

@@ -1,4 +1,5 @@
-"""Relation reflection, the default encoder of the structure and the propagation of features."""
+"""Relation reflection: a part of the default encoder of the structure, and the propagation of
+features."""
 
 import torch
 from torch import Tensor
@@ -35,8 +36,8 @@ class RelationReflectionEncoder(torch.nn.Module):
         num_layers (int, optional): Number of layers :math:`L`. (default: :obj:`2`)
         num_proxies (int, optional): Number of proxy vectors; zero leaves the gate out.
             (default: :obj:`64`)
-        smooth_input (bool, optional): If set to :obj:`True`, the input is replaced by the mean
-            over the neighbours, so that entities that have a vector of their own cannot be told
+        smooth_input (bool, optional): If set to :obj:`True`, the input is replaced by the tanh
+            of the mean over the neighbours, so that entities that have a vector of their own cannot be told
             apart by it. (default: :obj:`False`)
 
     Shapes:
