@@ -47,7 +47,6 @@ SUBPACKAGES = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE
 EXAMPLES = {
     "own_data_csv.py": ["--num_products=24", "--epochs=2"],
     "plain_pyg_loop.py": ["--num_products=24", "--epochs=2", "--channels=8"],
-    "quick_start.py": ["--epochs=2"],
 }
 
 

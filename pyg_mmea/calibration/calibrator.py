@@ -76,6 +76,10 @@ class Calibrator:
             (default: :obj:`"auto"`)
         excluded_voters (Sequence[str]): Voters that are not asked, such as :obj:`"momentum"` or a
             view. (default: :obj:`()`)
+
+    Raises:
+        ValueError: If :obj:`precision` is not in [0, 1], :obj:`num_neighbors` below one, or
+            :obj:`search` none of the choices.
     """
 
     def __init__(

@@ -74,6 +74,9 @@ class SinkhornProposer:
     Args:
         temperature (float): Divides the cosines. (default: :obj:`0.02`)
         num_iters (int): Times both sides are scaled. (default: :obj:`10`)
+
+    Raises:
+        ValueError: If :obj:`temperature` is not positive or :obj:`num_iters` below one.
     """
 
     def __init__(self, temperature: float = 0.02, num_iters: int = 10) -> None:

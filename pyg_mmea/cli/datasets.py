@@ -56,7 +56,7 @@ def _build_parser(arguments: Sequence[str]) -> ArgumentParser:
     verbs.add_subcommand("list", ArgumentParser(description="Lists the datasets."), help="names")
     for verb, text in (
         ("info", "builds a dataset and shows its statistics"),
-        ("prepare", "downloads, generates or converts a dataset, so that later calls are quick"),
+        ("prepare", "generates or converts a dataset, so that later calls are quick"),
     ):
         subparser = ArgumentParser(description=f"{text.capitalize()}.")
         verbs.add_subcommand(verb, subparser, help=text)
@@ -86,6 +86,7 @@ def _add_quiet(parser: ArgumentParser) -> None:
 
 def _first_sentence(cls: type) -> str:
     text = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
+    text = text.replace("``", "'")
     return re.sub(r"`\"?(.*?)\"? <.*?>`_", r"\1", text)  # links as plain titles
 
 

@@ -45,6 +45,9 @@ class AlignmentKLLoss(torch.nn.Module):
           ``weight`` :math:`(B)`; ``mask`` :math:`(B)` *(bool)*
         - **output:** scalar in nats, the mean over links, weighted by ``weight`` if given; zero
           with a gradient path if no link is left.
+
+    Raises:
+        ValueError: If the temperature is not positive.
     """
 
     def __init__(self, temperature: float = 4.0, intra: bool = True) -> None:

@@ -52,6 +52,9 @@ class HardNegativeLoss(torch.nn.Module):
           ``negative_index_t`` :math:`(M_t)`
         - **output:** scalar, the sum of both directions, averaged over links, weighted by
           ``weight`` if given; zero with a gradient path if there is no link or no negative.
+
+    Raises:
+        ValueError: If the scale is not positive.
     """
 
     def __init__(self, scale: float = 20.0, intra: bool = False) -> None:

@@ -37,6 +37,9 @@ class InfoNCELoss(torch.nn.Module):
           :math:`(B)` *(long)*
         - **output:** scalar, the mean over links, weighted by ``weight`` if given; zero with a
           gradient path if no link is left.
+
+    Raises:
+        ValueError: If the temperature is not positive.
     """
 
     def __init__(self, temperature: float = 0.1, intra: bool = True) -> None:

@@ -40,6 +40,9 @@ class MomentumContrastLoss(torch.nn.Module):
           ``index_t`` :math:`(B)` *(long)*
         - **output:** scalar, the mean over links, weighted by ``weight`` if given; zero with a
           gradient path if there is no link.
+
+    Raises:
+        ValueError: If the temperature is not positive.
     """
 
     def __init__(self, temperature: float = 0.05) -> None:

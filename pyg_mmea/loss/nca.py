@@ -35,6 +35,9 @@ class NCALoss(torch.nn.Module):
           ``weight`` :math:`(B)`; ids ``index_s`` and ``index_t`` :math:`(B)` *(long)*
         - **output:** scalar, the mean over links, weighted by ``weight`` if given; zero with a
           gradient path if there is no link.
+
+    Raises:
+        ValueError: If :obj:`alpha` or :obj:`beta` is not positive.
     """
 
     def __init__(self, alpha: float = 15.0, beta: float = 10.0) -> None:

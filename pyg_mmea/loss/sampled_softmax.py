@@ -38,6 +38,9 @@ class SampledSoftmaxLoss(torch.nn.Module):
           ``negative_index_t`` :math:`(M_t)`
         - **output:** scalar, the mean of both directions over links, weighted by ``weight`` if
           given; zero with a gradient path if there is no link.
+
+    Raises:
+        ValueError: If the temperature is not positive.
     """
 
     def __init__(self, temperature: float = 0.05) -> None:

@@ -263,6 +263,9 @@ def pseudo_label_precision(pairs: Tensor, gold_links: Tensor) -> dict[str, Any]:
     Returns:
         dict: ``num`` pairs, ``num_known`` of them that can be judged, ``num_correct``, and
         ``precision`` (``num_correct / num_known``, None where nothing can be judged).
+
+    Raises:
+        ValueError: If pairs or links do not have shape :math:`(2, P)`.
     """
     for name, index in (("pairs", pairs), ("gold_links", gold_links)):
         if index.dim() != 2 or index.size(0) != 2:

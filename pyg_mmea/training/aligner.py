@@ -91,7 +91,11 @@ class Aligner:
 
     @property
     def embeddings(self) -> dict[str, Tensor]:
-        """Joint embeddings of both graphs, ``{'source': [N_s, D], 'target': [N_t, D]}``."""
+        """Joint embeddings of both graphs, ``{'source': [N_s, D], 'target': [N_t, D]}``.
+
+        Raises:
+            RuntimeError: If nothing was fitted or loaded, as by all that needs it.
+        """
         if not self._state:
             raise RuntimeError("the aligner needs to be fitted or loaded first")
         return self._state["embeddings"]

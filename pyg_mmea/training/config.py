@@ -80,6 +80,9 @@ class TrainingConfig:
             :obj:`"bf16-mixed"`, or :obj:`"64-true"`, which trains in double precision, with all
             features in memory.
         tensorboard (bool): Log to TensorBoard, too.
+
+    Raises:
+        ValueError: If a value is out of range or none of the choices; names it.
     """
 
     epochs: int = 60

@@ -41,6 +41,9 @@ class LinkDataModule(LightningDataModule):
             (default: :obj:`None`)
         num_mini_batches (int): Mini-batches that make up the pair. (default: :obj:`1`)
         accumulate (int): Batches of each process that make a step. (default: :obj:`1`)
+
+    Raises:
+        ValueError: If mini-batches are asked for without a pair.
     """
 
     def __init__(

@@ -149,7 +149,11 @@ class AlignmentModule(LightningModule):
         torch.manual_seed(epoch_seed(self.seed, self.current_epoch) * 10_007 + place)
 
     def training_step(self, batch: list[Any], batch_idx: int) -> Tensor:
-        """Computes the loss of one batch of links, see :class:`LinkDataModule`."""
+        """Computes the loss of one batch of links, see :class:`LinkDataModule`.
+
+        Raises:
+            FloatingPointError: If a term is not finite; names the term.
+        """
         pair = batch[1] if len(batch) > 1 else self.pair
         nodes, links, negatives = self._localize(pair, batch[0].t())
         weight = self.momentum_weight(self.current_epoch)
@@ -284,7 +288,12 @@ class AlignmentModule(LightningModule):
             checkpoint["calibrator"] = self.calibrator.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the weights of the views, the switch and what calibration has learned."""
+        """Restores the weights of the views, the switch and what calibration has learned.
+
+        Raises:
+            ValueError: If the checkpoint is of another pair, other links or other settings, or of
+                an older version.
+        """
         if "part_weights" not in checkpoint:
             raise ValueError("a run of an older version cannot be resumed; train it anew")
         if checkpoint.get("entities", self.entities) != self.entities:

@@ -11,6 +11,7 @@ def test_list(cli) -> None:
     names = [line.split()[0] for line in out.splitlines()]
     assert sorted([*names, "AlignmentDataset"]) == sorted(datasets.__all__)
     assert "<http" not in out
+    assert "``" not in out
 
 
 def test_info(cli) -> None:

@@ -32,6 +32,9 @@ class BasisRGCNConv(torch.nn.Module):
         - **input:** node features :math:`(N, D)`, edge indices :math:`(2, E)`, edge types
           :math:`(E)`
         - **output:** :math:`(N, D)`
+
+    Raises:
+        ValueError: If there is no basis.
     """
 
     def __init__(self, channels: int, num_relations: int, num_bases: int = 4) -> None:

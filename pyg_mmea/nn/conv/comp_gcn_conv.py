@@ -20,8 +20,8 @@ class CompGCNConv(torch.nn.Module):
     where :math:`\lambda(r)` tells relations as written from inverse ones, the second half of all.
     A difference sums up in two sparse products, :math:`\mathbf{A} \mathbf{X} - \mathbf{B}
     \mathbf{R}`, so there is no :math:`(E, D)` message tensor; the paper's other compositions have
-    none such form. Unlike in the paper, a loop has no relation of its own: the bias takes its part. The
-    paper's map of the relations themselves is in :class:`~pyg_mmea.nn.CompGCNEncoder`.
+    none such form. Unlike in the paper, a loop has no relation of its own: the bias takes its part.
+    The map of relations from layer to layer is in :class:`~pyg_mmea.nn.CompGCNEncoder`.
 
     Args:
         channels (int): Size :math:`D` of nodes and relations.

@@ -22,6 +22,9 @@ class ModalityEncoder(torch.nn.Module):
     Shapes:
         - **input:** features :math:`(N, D_{in})`, mask :math:`(N)` *(bool)*
         - **output:** :math:`(N, D_{out})`; rows without the modality are exactly zero.
+
+    Raises:
+        ValueError: If a size is below one.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -76,6 +79,9 @@ class DenseEncoder(ModalityEncoder):
             modality. Each graph is encoded by its own call, so this removes what tells the two
             apart as a whole (light, background, style); on mini-batches the statistics are those
             of the batch. (default: :obj:`False`)
+
+    Raises:
+        ValueError: If a size is below one, or the probability not in [0, 1).
     """
 
     def __init__(
@@ -143,6 +149,10 @@ class BagEncoder(ModalityEncoder):
     Shapes:
         - **input:** counts :math:`(N, D_{in})`, dense, sparse COO or sparse CSR; mask :math:`(N)`
         - **output:** :math:`(N, D_{out})`
+
+    Raises:
+        ValueError: If a size is below one; when called, if a count is negative, or a sparse bag
+            is to get a gradient or has another layout.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

@@ -37,8 +37,8 @@ class RelationReflectionEncoder(torch.nn.Module):
         num_proxies (int, optional): Number of proxy vectors; zero leaves the gate out.
             (default: :obj:`64`)
         smooth_input (bool, optional): If set to :obj:`True`, the input is replaced by the tanh
-            of the mean over the neighbours, so that entities that have a vector of their own cannot be told
-            apart by it. (default: :obj:`False`)
+            of the mean over the neighbours, so that entities that have a vector of their own cannot
+            be told apart by it. (default: :obj:`False`)
 
     Shapes:
         - **input:** features :math:`(N, D)`, edge indices :math:`(2, E)`, edge types :math:`(E)`

@@ -34,6 +34,9 @@ class CrossModalTransformer(torch.nn.Module):
           has the modality
         - **output:** tokens :math:`(N, M, D)`, zero where absent; weights :math:`(N, M)`, summing
           to one for each entity that has any modality, else zero
+
+    Raises:
+        ValueError: If the number of heads does not divide the size of a token.
     """
 
     def __init__(

@@ -36,6 +36,9 @@ class EVA(ConcatModel):
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.0`)
         missing (str): See :class:`~pyg_mmea.nn.WeightedConcat`; closest to the code is
             :obj:`"noise"`. (default: :obj:`"zero"`)
+
+    Raises:
+        ValueError: If a modality is asked for that the data lack, or :obj:`missing` is unknown.
     """
 
     def __init__(

@@ -55,6 +55,10 @@ class MEAformer(MultiModalModel):
         modalities (list[str], optional): The modalities to use, of those that the data have.
             (default: :obj:`None`, which means all)
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.0`)
+
+    Raises:
+        ValueError: If a modality is asked for that the data lack, or the heads do not divide
+            :obj:`modality_channels`.
     """
 
     def __init__(

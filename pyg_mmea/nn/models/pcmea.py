@@ -42,10 +42,11 @@ class PCMEA(ConcatModel):
             (default: :obj:`None`, which means all)
         dropout (float): Dropout probability of the embeddings. (default: :obj:`0.5`)
         missing (str): What :class:`~pyg_mmea.nn.WeightedConcat` does about missing
-            modalities. (default: :obj:`"zero"`)
+            modalities; with :obj:`propagate`, nothing but :obj:`"zero"`. (default: :obj:`"zero"`)
 
     Raises:
-        ValueError: If a modality is asked for that the data lack.
+        ValueError: If a modality is asked for that the data lack, or :obj:`missing` is unknown, or
+            not :obj:`"zero"` where modalities are propagated.
     """
 
     def __init__(
