@@ -1,5 +1,6 @@
 """The settings of a run."""
 
+import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, Literal
@@ -36,6 +37,12 @@ class _Parser(ArgumentParser):
             return config
         self.set_defaults({key: {"class_path": config[key].class_path} for key in self.classes})
         return super().parse_args(*args, **kwargs)
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        """Without the hundreds of layers and transforms of PyTorch and PyG that would fit, too."""
+        return re.sub(
+            r",\s+known\s+subclasses:\s+torch[^)]*", "", super().format_help(*args, **kwargs)
+        )
 
     def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
         if not self.classes:  # the outermost parser hands 'make' down

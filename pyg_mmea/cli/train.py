@@ -108,7 +108,11 @@ def _prepare(arguments: Sequence[str]) -> list[str]:
     except argparse.ArgumentError:
         return prepared  # the full parser says what is wrong
     _check_name(known.data)
-    settings = [option for option in rest if option.startswith("--data.")]
+    settings = [
+        option
+        for option in rest
+        if option.startswith("--data.") and not option.startswith("--data.help")
+    ]
     if settings and not (known.data or known.config or known.resume):
         raise ValueError(f"'{settings[0]}' needs '--data NAME' before it, as in '--data TablePair'")
     if known.resume and known.out and Path(known.out, CONFIG).is_file():

@@ -519,6 +519,22 @@ def test_a_dataset_may_be_named_in_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "names"),
+    [
+        (["--help"], ["pyg_mmea.nn.EVA", "pyg_mmea.datasets.TablePair", "--training.switch_epoch"]),
+        (["--model.help", "EVA"], ["--model.structure_encoder"]),
+        (["--data.help", "DBP15K"], ["--data.pair", "--data.transform"]),
+    ],
+)
+def test_help_names_what_is_ours(cli, option: list[str], names: list[str]) -> None:
+    code, out, _ = cli("train", *option)
+    assert code == 0
+    assert all(name in out for name in names)
+    assert "torch.nn.Linear" not in out
+    assert "torch_geometric.transforms.ToDevice" not in out
+
+
+@pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (["--data", "FakeMMG"], "there is no dataset 'FakeMMG', did you mean 'FakeMMKG'?"),
