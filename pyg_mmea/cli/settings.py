@@ -39,10 +39,12 @@ class _Parser(ArgumentParser):
         return super().parse_args(*args, **kwargs)
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
-        """Without the hundreds of layers and transforms of PyTorch and PyG that would fit, too."""
-        return re.sub(
+        """Without the hundreds of layers and transforms of PyTorch and PyG that would fit, too, and
+        without the markup of docstrings."""
+        text = re.sub(
             r",\s+known\s+subclasses:\s+torch[^)]*", "", super().format_help(*args, **kwargs)
         )
+        return re.sub(r":(?:obj|class|meth|func|attr):`~?(?:[\w.]*\.)?([^`]*)`", r"\1", text)
 
     def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
         if not self.classes:  # the outermost parser hands 'make' down

@@ -531,6 +531,7 @@ def test_help_names_what_is_ours(cli, option: list[str], names: list[str]) -> No
     assert code == 0
     assert all(name in out for name in names)
     assert "torch.nn.Linear" not in out
+    assert ":obj:" not in out
     assert "torch_geometric.transforms.ToDevice" not in out
 
 
