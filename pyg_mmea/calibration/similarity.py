@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyg_mmea.utils.matching import mutual_best
 from pyg_mmea.utils.pairs import contains
+from pyg_mmea.utils.ranges import list_ranges
 from pyg_mmea.utils.search import nearest_pairs, principal_rows
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
 
@@ -138,13 +139,8 @@ class SparseSimilarity:
         for end, num, order in zip(self.ends, self.num_ends, self.orders, strict=True):
             count = end.bincount(minlength=num)
             start = count.cumsum(0) - count
-            wanted = end[places]
-            which = torch.arange(places.numel(), device=end.device)
-            which = which.repeat_interleave(count[wanted])
-            offset = torch.arange(which.numel(), device=end.device)
-            length = count[wanted]
-            offset = offset - (length.cumsum(0) - length)[which]
-            rival = order[start[wanted][which] + offset]
+            which, place = list_ranges(start[end[places]], count[end[places]])
+            rival = order[place]
             other = rival != places[which]
             found.append((which[other], rival[other]))
         return found

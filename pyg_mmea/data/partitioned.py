@@ -10,6 +10,7 @@ from torch_geometric.data.storage import NodeStorage
 
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, SPLIT_MASKS
+from pyg_mmea.utils.ranges import list_ranges
 
 
 class _Sorted(NamedTuple):
@@ -164,9 +165,7 @@ class PartitionedPair:
             count = torch.bincount(x.indices()[0], minlength=x.size(0))
             self._crow[side, key] = F.pad(count.cumsum(0), (1, 0))
         crow = self._crow[side, key]
-        count = crow[n_id + 1] - crow[n_id]
-        row = torch.arange(n_id.numel()).repeat_interleave(count)
-        place = torch.arange(row.numel()) - (count.cumsum(0) - count)[row] + crow[n_id][row]
+        row, place = list_ranges(crow[n_id], crow[n_id + 1] - crow[n_id])
         index = torch.stack([row, x.indices()[1, place]])
         size = (n_id.numel(), *x.size()[1:])
         return torch.sparse_coo_tensor(

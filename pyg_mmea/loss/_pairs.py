@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.utils.pairs import known_answers
+from pyg_mmea.utils.ranges import list_ranges
 
 Embeddings = Mapping[str, Mapping[str, Tensor]]
 
@@ -82,9 +83,8 @@ def true_ends(
     ids, order = negative_index.sort()
     first = torch.searchsorted(ids, end)
     count = torch.searchsorted(ids, end, right=True) - first
-    place = torch.arange(end.numel(), device=index.device).repeat_interleave(count)  # [K]
-    nth = torch.arange(place.numel(), device=index.device) - (count.cumsum(0) - count)[place]
-    return torch.stack([link[place], order[first[place] + nth]])
+    which, place = list_ranges(first, count)  # [K]
+    return torch.stack([link[which], order[place]])
 
 
 def rows_of(sides: Sequence[Tensor], links: Tensor) -> list[Tensor]:

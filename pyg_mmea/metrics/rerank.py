@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.utils.matching import SparseScores
-from pyg_mmea.utils.pairs import known_answers
+from pyg_mmea.utils.pairs import contains, known_answers
+from pyg_mmea.utils.ranges import list_ranges
 
 
 def answer_ranks(ranks: Tensor, links: Tensor, answers: Tensor) -> Tensor:
@@ -20,9 +21,7 @@ def answer_ranks(ranks: Tensor, links: Tensor, answers: Tensor) -> Tensor:
         - **input:** :math:`(2, L)`, :math:`(2, L)`, :math:`(2, P)`
         - **output:** :math:`(2, L)`
     """
-    width = 1 + int(torch.cat([links[1], answers[1]]).max())
-    found = torch.isin(links[0] * width + links[1], answers[0] * width + answers[1])
-    return torch.where(found, torch.ones_like(ranks), ranks.clamp(min=2))
+    return torch.where(contains(answers, links), torch.ones_like(ranks), ranks.clamp(min=2))
 
 
 def sparse_ranks(ranks: Tensor, links: Tensor, scores: SparseScores) -> Tensor:
@@ -86,9 +85,7 @@ def _direction(links: Tensor, kept: Tensor, score: Tensor) -> tuple[Tensor, Tens
     # One entry for each link and each kept candidate of its query.
     start = torch.searchsorted(keys, query * width)
     count = torch.searchsorted(keys, (query + 1) * width) - start
-    link = torch.arange(query.numel(), device=query.device).repeat_interleave(count)
-    within = torch.arange(link.numel(), device=query.device) - (count.cumsum(0) - count)[link]
-    entry = start[link] + within
+    link, entry = list_ranges(start, count)
 
     gold_key = query * width + answer
     place = torch.searchsorted(keys, gold_key)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_mmea.typing import SIDES
+from pyg_mmea.utils.ranges import list_ranges
 
 
 def contains(pairs: Tensor, wanted: Tensor) -> Tensor:
@@ -49,11 +50,8 @@ def known_answers(query: Tensor, answer: Tensor) -> Tensor:
     pairs = torch.stack([query, answer]).unique(dim=1)  # sorted by query
     start = torch.searchsorted(pairs[0].contiguous(), query.contiguous())
     stop = torch.searchsorted(pairs[0].contiguous(), query.contiguous(), right=True)
-    count = stop - start
-    link = torch.arange(query.numel(), device=query.device).repeat_interleave(count)
-    within = torch.arange(link.numel(), device=query.device)
-    within = within - (count.cumsum(0) - count)[link]
-    return torch.stack([link, pairs[1, start[link] + within]])
+    link, place = list_ranges(start, stop - start)
+    return torch.stack([link, pairs[1, place]])
 
 
 def check_links(name: str, links: Tensor, sizes: Sequence[int]) -> None:

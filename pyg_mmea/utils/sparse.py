@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pyg_mmea.utils.ranges import list_ranges
+
 _CHUNK_SIZE = 1 << 16  # edges gathered at once where no fused kernel exists
 
 
@@ -63,9 +65,7 @@ class SparsePattern:
         """
         start = self.crow[rows]
         count = self.crow[rows + 1] - start
-        row = torch.arange(rows.numel(), device=rows.device).repeat_interleave(count)
-        place = torch.arange(row.numel(), device=rows.device)
-        place = place + (start - (count.cumsum(0) - count))[row]
+        row, place = list_ranges(start, count)
         part = type(self)(row, self.col[place], (rows.numel(), self.size[1]))
         # The order of the whole, thinned out, is that of the part: no need to sort.
         local = place.new_full((self.num_entries,), -1)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyg_mmea.utils.ranges import list_ranges
+
 _TILE = 1024  # columns of a tile on CPU: it stays in the cache while it is worked on
 _TILE_GPU = 16384
 _GROUP = 8  # entries of which the largest is looked at first
@@ -104,8 +106,7 @@ class TopK:
         count = row.bincount(minlength=self._count.numel())
         if int((self._count + count).max()) > self._value.size(1):
             self._sort(int(count.max()))
-        within = torch.arange(row.numel(), device=row.device) - (count.cumsum(0) - count)[row]
-        place = self._count[row] + within
+        _, place = list_ranges(self._count, count)
         self._value[row, place] = value
         self._index[row, place] = column + first
         self._count += count
