@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import Linear, Parameter
 
 from pyg_mmea.nn.message_graph import message_graph
+from pyg_mmea.utils.rows import take
 from pyg_mmea.utils.sparse import spmm
 
 
@@ -70,7 +71,7 @@ class BasisRGCNConv(torch.nn.Module):
         """
         graph = message_graph(edge_index, edge_type, x.size(0), self.num_relations).at(nodes)
         mean = graph.mean.to(x.dtype)
-        out = self.lin(x if nodes is None else x.index_select(0, nodes))
+        out = self.lin(take(x, nodes))
         for coefficient, basis in zip(self.coefficient, self.basis, strict=True):
             value = coefficient.index_select(0, graph.edge_type) * mean  # [E]
             out = out + spmm(graph.neighbors, value, x) @ basis

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from pyg_mmea.nn.message_graph import message_graph
+from pyg_mmea.utils.rows import take
 from pyg_mmea.utils.sparse import spmm
 
 
@@ -67,7 +68,7 @@ class CompGCNConv(torch.nn.Module):
         graph = message_graph(edge_index, edge_type, x.size(0), relation.size(0)).at(nodes)
         mean = graph.mean.to(x.dtype)
         inverse = graph.edge_type >= relation.size(0) // 2
-        out = self.lin(x if nodes is None else x.index_select(0, nodes))
+        out = self.lin(take(x, nodes))
         for lin, which in ((self.lin_written, ~inverse), (self.lin_inverse, inverse)):
             value = mean * which  # [E]
             along = spmm(graph.neighbors, value, x) - spmm(graph.relations, value, relation)

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from pyg_mmea.nn.message_graph import message_graph
+from pyg_mmea.utils.rows import take
 from pyg_mmea.utils.sparse import edge_softmax, spmm
 
 
@@ -65,7 +66,7 @@ class DiagGATConv(torch.nn.Module):
                 their rows only. (default: :obj:`None`, which means all)
         """
         pattern = message_graph(edge_index, None, x.size(0)).looped_at(nodes)
-        receivers = x if nodes is None else x.index_select(0, nodes)
+        receivers = take(x, nodes)
         dst = receivers @ (self.weight * self.att_dst).t()  # [K, H]
         src = x @ (self.weight * self.att_src).t()  # [N, H]
         out = torch.zeros_like(receivers)
