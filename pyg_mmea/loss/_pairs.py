@@ -11,10 +11,10 @@ from pyg_mmea.utils.ranges import list_ranges
 Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
-def scaled_products(x: Tensor, y: Tensor, temperature: float) -> Tensor:
-    """Returns the dot products of all rows over the temperature ``[B_x, B_y]``, never in half."""
+def products(x: Tensor, y: Tensor) -> Tensor:
+    """Returns the dot products of all rows ``[B_x, B_y]``, never in half."""
     with torch.autocast(x.device.type, enabled=False):
-        return (x / temperature) @ y.t()
+        return x @ y.t()
 
 
 def check_pairs(x_s: Tensor, x_t: Tensor, **per_pair: Tensor | None) -> None:
@@ -87,7 +87,7 @@ def true_ends(
     return torch.stack([link[which], order[place]])
 
 
-def rows_of(sides: Sequence[Tensor], links: Tensor) -> list[Tensor]:
+def rows_of(sides: Sequence[Tensor], links: Sequence[Tensor] | Tensor) -> list[Tensor]:
     """Returns the embeddings of the sources and of the targets of links."""
     # Not by [], whose backward pass sorts.
     return [x.index_select(0, ends) for x, ends in zip(sides, links, strict=True)]

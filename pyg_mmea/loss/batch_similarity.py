@@ -2,9 +2,9 @@
 
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
+from pyg_mmea.loss._pairs import products
 from pyg_mmea.utils.similarity import unit_rows
 
 
@@ -31,17 +31,17 @@ class BatchSimilarity:
     @cached_property
     def inter(self) -> Tensor:
         """Sources by targets :math:`(B, B)`."""
-        return _products(self.unit_s, self.unit_t)
+        return products(self.unit_s, self.unit_t)
 
     @cached_property
     def own_s(self) -> Tensor:
         """Sources by sources :math:`(B, B)`."""
-        return _products(self.unit_s, self.unit_s)
+        return products(self.unit_s, self.unit_s)
 
     @cached_property
     def own_t(self) -> Tensor:
         """Targets by targets :math:`(B, B)`."""
-        return _products(self.unit_t, self.unit_t)
+        return products(self.unit_t, self.unit_t)
 
     def detached(self) -> "BatchSimilarity":
         """Returns the same similarities as constants, not computed again."""
@@ -53,8 +53,3 @@ class BatchSimilarity:
     def nothing(self) -> Tensor:
         """Returns zero with a gradient path, the loss of no link."""
         return self.unit_s[:0].sum() + self.unit_t[:0].sum()
-
-
-def _products(x: Tensor, y: Tensor) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
-        return x @ y.t()

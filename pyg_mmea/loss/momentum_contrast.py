@@ -7,8 +7,8 @@ from pyg_mmea.loss._pairs import (
     check_pairs,
     check_positive,
     pair_share,
+    products,
     same_entities,
-    scaled_products,
 )
 from pyg_mmea.utils.similarity import unit_rows
 
@@ -86,7 +86,7 @@ class MomentumContrastLoss(torch.nn.Module):
 
     def _contrast(self, query: Tensor, key: Tensor, same: Tensor) -> Tensor:
         query, key = unit_rows(query), unit_rows(key.detach())
-        score = scaled_products(query, key, self.temperature)  # [B, B]
+        score = products(query / self.temperature, key)  # [B, B]
         positive = score.diagonal().clone()  # [B]
         score.masked_fill_(same, torch.finfo(score.dtype).min)
         return torch.logaddexp(positive, score.logsumexp(dim=1)) - positive

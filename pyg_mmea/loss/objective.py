@@ -129,12 +129,9 @@ class PCMEAObjective(torch.nn.Module):
         Returns:
             dict: Scalars ``soft``, ``contrast``, ``kl``, ``mi``, ``momentum``, those in use.
         """
-        joint_s, joint_t = out["source"]["joint"], out["target"]["joint"]
         terms: dict[str, Tensor] = {}
         if self.soft_weight > 0:
-            terms["soft"] = self.soft_weight * self._soft(
-                joint_s, joint_t, links, weight, negatives
-            )
+            terms["soft"] = self.soft_weight * self._soft(out, links, weight, negatives)
 
         chosen = torch.randperm(links.size(1), device=links.device)[: self.contrast_size]
         few = links[:, chosen]  # [2, b]
@@ -185,25 +182,18 @@ class PCMEAObjective(torch.nn.Module):
 
     def _soft(
         self,
-        joint_s: Tensor,
-        joint_t: Tensor,
+        out: Embeddings,
         links: Tensor,
         weight: Tensor | None,
         negatives: Mapping[str, Tensor] | None,
     ) -> Tensor:
+        joint = [out[side]["joint"] for side in SIDES]
         if negatives is None:
-            sample = [torch.arange(z.size(0), device=z.device) for z in (joint_s, joint_t)]
+            sample = [torch.arange(z.size(0), device=z.device) for z in joint]
         else:
-            sample = [negatives["source"], negatives["target"]]
+            sample = [negatives[side] for side in SIDES]
         return self.soft(
-            joint_s.index_select(0, links[0]),
-            joint_t.index_select(0, links[1]),
-            joint_s.index_select(0, sample[0]),
-            joint_t.index_select(0, sample[1]),
-            links[0],
-            links[1],
-            *sample,
-            weight=weight,
+            *rows_of(joint, links), *rows_of(joint, sample), *links, *sample, weight=weight
         )
 
     def _information(self, out: Embeddings) -> Tensor:
