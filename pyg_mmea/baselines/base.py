@@ -10,9 +10,9 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration.propose import Candidates
 from pyg_mmea.data import HideAnchors, validate
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.data.alignment_data import entity_fingerprint
+from pyg_mmea.typing import ANCHOR_EDGE
 from pyg_mmea.utils.export import alignment_table
-from pyg_mmea.utils.io import fingerprint
 
 
 class Baseline(ABC):
@@ -49,7 +49,7 @@ class Baseline(ABC):
         visible = HideAnchors(keep)(data)
         self.known = visible[ANCHOR_EDGE].edge_label_index
         self.align(visible, self.known)
-        self._keep, self._entities = keep, _entities(data)
+        self._keep, self._entities = keep, entity_fingerprint(data)
         return self
 
     def evaluate(
@@ -129,12 +129,8 @@ class Baseline(ABC):
     def _check(self, data: HeteroData) -> None:
         if self._keep is None:
             raise RuntimeError(f"{type(self).__name__} needs to be fitted first")
-        if _entities(data) != self._entities:
+        if entity_fingerprint(data) != self._entities:
             raise ValueError("'data' needs to be the pair that was fitted (its entities differ)")
-
-
-def _entities(data: HeteroData) -> str:
-    return fingerprint(*(data[side].uri for side in SIDES))
 
 
 def feature(data: HeteroData, side: str, modality: str) -> Tensor:

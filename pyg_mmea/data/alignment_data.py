@@ -7,7 +7,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.data.storage import EdgeStorage, NodeStorage
 
-from pyg_mmea.typing import ANCHOR_EDGE
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.io import fingerprint
 
 
 class _EntityStorage(NodeStorage):
@@ -73,3 +74,8 @@ class AlignmentData(HeteroData):
             store = out._global_store if key == "_global_store" else out[key]
             store.update(value)
         return out
+
+
+def entity_fingerprint(data: HeteroData) -> str:
+    """Identifies the entities of a pair and their order."""
+    return fingerprint(*(data[side].uri for side in SIDES))

@@ -4,7 +4,6 @@ import copy
 import json
 import tempfile
 from collections.abc import Callable
-from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,6 +14,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, Votes
 from pyg_mmea.data import sample_links, validate
+from pyg_mmea.data.alignment_data import entity_fingerprint
 from pyg_mmea.data.textfile import read_json
 from pyg_mmea.errors import DataError
 from pyg_mmea.loss.objective import PCMEAObjective
@@ -25,8 +25,8 @@ from pyg_mmea.training.extension import extend
 from pyg_mmea.training.fitting import Fitting
 from pyg_mmea.training.outcome import predicted_table
 from pyg_mmea.training.resources import is_first_process
-from pyg_mmea.training.trained import entity_fingerprint
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.training.trained import tell_difference
+from pyg_mmea.typing import ANCHOR_EDGE
 from pyg_mmea.utils.io import RESULT, atomic_write, load_tensors
 from pyg_mmea.utils.pairs import contains
 
@@ -87,7 +87,14 @@ class Aligner:
         self.result: dict[str, Any] = {}
         #: Whether :meth:`fit` had any epoch left to train.
         self.trained = False
-        self._state: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        """What :meth:`fit`, :meth:`extend` or :meth:`load` keeps."""
+        if not self._kept:
+            raise RuntimeError("the aligner needs to be fitted or loaded first")
+        return self._kept
 
     @property
     def embeddings(self) -> dict[str, Tensor]:
@@ -96,8 +103,6 @@ class Aligner:
         Raises:
             RuntimeError: If nothing was fitted or loaded, as by all that needs it.
         """
-        if not self._state:
-            raise RuntimeError("the aligner needs to be fitted or loaded first")
         return self._state["embeddings"]
 
     @property
@@ -106,7 +111,6 @@ class Aligner:
         with their :obj:`"confidence"`, :obj:`"margin"` :math:`(P)` and :obj:`"votes"`, a
         :class:`~pyg_mmea.calibration.Votes` (:obj:`None` of a run of an older version), and the
         links that were :obj:`"known"` :math:`(2, L)`."""
-        self.embeddings  # noqa: B018  # raises if there is none
         part = self._state["alignment"]
         votes = part.get("votes")
         return {**part, "votes": None if votes is None else Votes(**votes)}
@@ -114,13 +118,11 @@ class Aligner:
     @property
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers of the model."""
-        self.embeddings  # noqa: B018  # raises if there is none
         return self._state["model"]
 
     @property
     def refitted(self) -> bool:
         """Whether the model was trained on the validation links in the end."""
-        self.embeddings  # noqa: B018  # raises if there is none
         return self._state["refitted"]
 
     def fit(
@@ -186,7 +188,7 @@ class Aligner:
             self.seed,
             quiet,
         )
-        self._state = fitting.run()
+        self._kept = fitting.run()
         self.trained = fitting.trained
         tested = {"test": self._test(data, "test"), "test_all": self._test(data, "all")}
         self.result = {"run": self._state["run"], **fitting.summary(), **tested}
@@ -316,13 +318,12 @@ class Aligner:
                 version, or was extended.
         """
         validate(data)
-        self.embeddings  # noqa: B018  # raises if there is none
         if "part_weights" not in self._state:
             raise ValueError("a run of an older version cannot be extended; train it anew")
         other = copy.copy(self)
         other.calibrator = copy.copy(self.calibrator)
-        other._state = extend(self._state, data, self.model_factory, other.calibrator)
-        other._state["entities"] = entity_fingerprint(data)
+        other._kept = extend(self._state, data, self.model_factory, other.calibrator)
+        other._kept["entities"] = entity_fingerprint(data)
         other.result = {}
         return other
 
@@ -332,26 +333,17 @@ class Aligner:
         Raises:
             ValueError: If its entities are others, or in another order.
         """
-        self.embeddings  # noqa: B018  # raises if there is none
-        if entity_fingerprint(data) != self._state["entities"]:
-            raise ValueError(
-                f"'data' needs to be the pair that was fitted, and {self._change(data)}. 'extend', "
-                f"and 'pyg-mmea align --extend', align what came since; all else needs the data of "
-                f"the training, or a new training, which can take over the decisions of people: "
-                f"'pyg-mmea train --decisions RUN'"
-            )
-
-    def _change(self, data: HeteroData) -> str:
-        if "new" in self._state or "trained" not in self._state:  # extended, or of an older version
-            return "its entities differ"
-        trained = self._state["trained"]["uri"]
-        came, went = (
-            sum(len({*a[side]} - {*b[side]}) for side in SIDES)
-            for a, b in permutations(({side: data[side].uri for side in SIDES}, trained))
+        if entity_fingerprint(data) == self._state["entities"]:
+            return
+        difference = "its entities differ"
+        if "trained" in self._state and "new" not in self._state:  # not of an older version
+            difference = tell_difference(self._state["trained"]["uri"], data)
+        raise ValueError(
+            f"'data' needs to be the pair that was fitted, and {difference}. 'extend', and "
+            f"'pyg-mmea align --extend', align what came since; all else needs the data of the "
+            f"training, or a new training, which can take over the decisions of people: "
+            f"'pyg-mmea train --decisions RUN'"
         )
-        if came == went == 0:
-            return "its entities are in another order"
-        return f"its entities differ: {came} came, and {went} are gone"
 
     def save(self, folder: str | Path) -> None:
         """Writes embeddings, weights and alignment (:obj:`aligner.pt`) and :obj:`result.json`.
@@ -360,7 +352,6 @@ class Aligner:
             RuntimeError: If there is nothing to save.
             ValueError: If the aligner was extended: it is no training.
         """
-        self.embeddings  # noqa: B018  # raises if there is nothing to save
         if "new" in self._state:
             raise ValueError("an aligner that was extended is not saved; what it predicts can be")
         folder = Path(folder)
@@ -387,7 +378,7 @@ class Aligner:
         if not (folder / ALIGNER).is_file():
             raise FileNotFoundError(f"{folder / ALIGNER} is missing; 'pyg-mmea train' writes it")
         aligner = cls(**kwargs)
-        aligner._state = load_tensors(folder / ALIGNER)
+        aligner._kept = load_tensors(folder / ALIGNER)
         try:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])
         except (LookupError, TypeError, AttributeError, ValueError, RuntimeError) as error:

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator, fit_view_weights, sum_parts
+from pyg_mmea.data.alignment_data import entity_fingerprint
 from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
 from pyg_mmea.metrics.ranks import link_ranks
 from pyg_mmea.nn import AlignmentModel, MomentumEncoder
 from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import epoch_seed
-from pyg_mmea.training.trained import entity_fingerprint
 from pyg_mmea.training.views import ViewEmbedder
 from pyg_mmea.typing import SIDES
 

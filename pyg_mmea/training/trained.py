@@ -13,7 +13,6 @@ from torch_geometric.data import HeteroData
 from pyg_mmea.data.fits import Fits, feature_fits
 from pyg_mmea.nn.models import PairSpec
 from pyg_mmea.typing import RELATION_EDGE, SIDES
-from pyg_mmea.utils.io import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +134,18 @@ def _bring_relations(data: HeteroData, relations: list[str]) -> None:
         store.relation_uri = relations
 
 
-def entity_fingerprint(data: HeteroData) -> str:
-    """Identifies the entities of a pair and their order."""
-    return fingerprint(*(data[side].uri for side in SIDES))
+def tell_difference(trained: Mapping[str, list[str]], data: HeteroData) -> str:
+    """Says how the entities of a pair differ from those that were trained on.
+
+    Args:
+        trained (dict): URIs of each graph in training.
+        data (HeteroData): The pair.
+    """
+    before = {(side, uri) for side in SIDES for uri in trained[side]}
+    now = {(side, uri) for side in SIDES for uri in data[side].uri}
+    if before == now:
+        return "its entities are in another order"
+    return f"its entities differ: {len(now - before)} came, and {len(before - now)} are gone"
 
 
 def _is_dense(data: HeteroData, name: str) -> bool:

@@ -278,7 +278,7 @@ def test_another_pair_is_refused(run: tuple[Aligner, Path], pair: HeteroData) ->
     other = pair.clone()
     other["source"].uri = [*other["source"].uri[1:], "new"]
     for call in (run[0].evaluate, run[0].predict):
-        with pytest.raises(ValueError, match="the pair that was fitted"):
+        with pytest.raises(ValueError, match="its entities differ: 1 came, and 1 are gone"):
             call(other)
 
 

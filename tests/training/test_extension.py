@@ -241,7 +241,7 @@ def test_another_model_is_refused(folder, whole):
 
 def test_a_run_of_an_older_version(aligner, whole):
     old = copy.copy(aligner)
-    old._state = {key: value for key, value in aligner._state.items() if key != "part_weights"}
+    old._kept = {key: value for key, value in aligner._state.items() if key != "part_weights"}
     with pytest.raises(ValueError, match="of an older version"):
         old.extend(whole)
     with pytest.raises(RuntimeError, match="needs to be fitted"):
