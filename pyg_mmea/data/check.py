@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pyg_mmea.data import layout
+from pyg_mmea.data import layoutfiles
 from pyg_mmea.data.image_check import inspect_image
 from pyg_mmea.data.pickles import load_features
 from pyg_mmea.data.tables import GraphTables
@@ -39,24 +39,24 @@ def check_folder(folder: str | Path) -> list[DataError]:
             faults[str(error)] = error
             return None
 
-    entities = attempt(layout._read_entities, folder)
+    entities = attempt(layoutfiles.read_entities, folder)
     if entities is not None:
         index, uris = entities
         for side in (0, 1):
-            attempt(layout._read_triples, folder, side, index, True)
-            attempt(layout._add_attributes, GraphTables(uri=uris[side]), folder, side)
+            attempt(layoutfiles.read_triples, folder, side, index, True)
+            attempt(layoutfiles.add_attributes, GraphTables(uri=uris[side]), folder, side)
             names, images = folder / f"names_{side + 1}.json", folder / f"images_{side + 1}"
             if names.exists():
-                attempt(layout._read_names, names, index, side)
+                attempt(layoutfiles.read_names, names, index, side)
             if images.is_dir():
-                pictures = attempt(layout._read_image_folder, images, index, side) or []
+                pictures = attempt(layoutfiles.read_image_folder, images, index, side) or []
                 for picture in track(pictures, "Opening pictures", unit="pictures"):
                     if picture is not None:
                         attempt(_check_picture, Path(picture))
         for name in ("ill", "sup", "ref"):
             if (folder / f"{name}_ent_ids").exists():
-                attempt(layout._read_link_file, folder / f"{name}_ent_ids", index)
-        attempt(layout._read_links, folder, index)
+                attempt(layoutfiles.read_link_file, folder / f"{name}_ent_ids", index)
+        attempt(layoutfiles.read_links, folder, index)
     for path in sorted(folder.glob("*_img_feature_dict.pkl")):
         attempt(load_features, path)
     return list(faults.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyg_mmea.data.layout import IMAGE_SUFFIXES
+from pyg_mmea.data.layoutfiles import IMAGE_SUFFIXES
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.tablefile import TableFile
 from pyg_mmea.data.units import find_unit

@@ -10,7 +10,8 @@ import numpy as np
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.guess import Guess, find_id, guess_column, nearly_id
 from pyg_mmea.data.guess_pair import match_columns
-from pyg_mmea.data.layout import picture_files, read_folder
+from pyg_mmea.data.layout import read_folder
+from pyg_mmea.data.layoutfiles import picture_files
 from pyg_mmea.data.linktable import NO_HEADER, is_link
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mmea.data.findings import Findings
-from pyg_mmea.data.layout import FolderPair, picture_files
+from pyg_mmea.data.layout import FolderPair
+from pyg_mmea.data.layoutfiles import picture_files
 from pyg_mmea.data.pairspec import (
     ATTRIBUTE_ROLES,
     ColumnSpec,

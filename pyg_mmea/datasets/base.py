@@ -20,7 +20,8 @@ from pyg_mmea.data import handcrafted
 from pyg_mmea.data.alignment import make_pair, parse_features
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.fits import read_fits
-from pyg_mmea.data.layout import EntityIndex, FolderPair
+from pyg_mmea.data.layout import FolderPair
+from pyg_mmea.data.layoutfiles import EntityIndex
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.split import Masks, split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyg_mmea.data import FolderPair, read_folder
-from pyg_mmea.data.layout import EntityIndex
+from pyg_mmea.data.layoutfiles import EntityIndex
 from pyg_mmea.datasets import AlignmentFolder
 from pyg_mmea.errors import DataError
 
