@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.textfile import (
-    MAX_DIGITS,
     first_repeat,
+    is_id,
     read_ids,
     read_json,
     read_numbered,
@@ -188,8 +188,7 @@ def read_names(path: Path, index: EntityIndex, side: int) -> list[str]:
     if not isinstance(content, dict):
         raise DataError("needs to map entity ids to labels", path)
     for key, value in content.items():
-        is_id = key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS
-        if not (is_id and isinstance(value, str)):
+        if not (is_id(key) and isinstance(value, str)):
             raise DataError(f"needs to map entity ids to labels (got '{key}')", path)
     names = {int(key): value for key, value in content.items()}
     labels = [names.pop(number, "") for number in index.ids[side].tolist()]

@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pyg_mmea.data.textfile import first_repeat
+from pyg_mmea.data.textfile import MAX_DIGITS, first_repeat, is_id
 from pyg_mmea.data.unpickle import ArrayState, load_pickle
 from pyg_mmea.errors import DataError
 from pyg_mmea.utils.io import atomic_folder, cache_folder, fingerprint
 
 logger = logging.getLogger(__name__)
 
-# More digits could overflow a 64-bit integer.
-_MAX_DIGITS = 18
 # An archive may unpack to so many times its size, beside a quarter of a gigabyte: features that are
 # mostly zeros stay below.
 _MAX_RATIO, _FREE = 100, 2**28
@@ -113,9 +111,9 @@ def _items(path: Path) -> Iterator[Item]:
 def _key(key: Any) -> int | str:
     if isinstance(key, bytes):
         key = key.decode("utf-8")
-    if isinstance(key, str) and key.isascii() and key.isdigit() and len(key) <= _MAX_DIGITS:
+    if isinstance(key, str) and is_id(key):
         return int(key)
-    if isinstance(key, str) or (type(key) is int and abs(key) < 10**_MAX_DIGITS):
+    if isinstance(key, str) or (type(key) is int and abs(key) < 10**MAX_DIGITS):
         return key
     raise ValueError(f"a key needs to be an entity id or a text (got {reprlib.repr(key)})")
 
@@ -154,7 +152,7 @@ def _whole(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     if ids.dtype.kind != "i" or x.dtype.kind != "f" or ids.shape != x.shape[:1] or x.ndim != 2:
         return None
     ids, x = ids.astype(np.int64), x.astype(np.float32, copy=False)
-    limit = 10**_MAX_DIGITS
+    limit = 10**MAX_DIGITS
     fine = x.size > 0 and -limit < ids.min() and ids.max() < limit and np.isfinite(x).all()
     return (ids, x) if fine and first_repeat(ids) is None else None
 

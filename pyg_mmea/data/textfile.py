@@ -40,6 +40,11 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
+def is_id(text: str) -> bool:
+    """Tells whether a text is an entity id: ASCII digits, few enough for a 64-bit integer."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+
+
 def _tabs_per_line(content: bytes) -> np.ndarray:
     buffer = np.frombuffer(content, dtype=np.uint8)
     tabs = np.flatnonzero(buffer == _TAB)
@@ -155,7 +160,7 @@ def read_numbered(path: Path) -> tuple[np.ndarray, list[str]]:
 def _refuse_numbered(path: Path, numbers: list[str], texts: list[str]) -> None:
     """Raises for the first line that is broken; only then is each line looked at by itself."""
     for line, (number, text) in enumerate(zip(numbers, texts, strict=True), start=1):
-        if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
+        if not is_id(number):
             raise DataError(f"'{number}' is no id; ids are integers from 0", path, line)
         if not text:
             raise DataError(f"the URI of id {number} is empty", path, line)
