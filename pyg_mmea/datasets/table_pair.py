@@ -8,8 +8,9 @@ from typing import Any
 
 from pyg_mmea.data.findings import Findings
 from pyg_mmea.data.layout import FolderPair
+from pyg_mmea.data.pairfeatures import NUMBER, TEXT, add_features
 from pyg_mmea.data.pairfile import read_pair_file
-from pyg_mmea.data.pairread import NUMBER, TEXT, add_features, read_pair
+from pyg_mmea.data.pairread import read_pair
 from pyg_mmea.data.pairspec import PairFile
 from pyg_mmea.data.sidetables import image_files, table_files
 from pyg_mmea.datasets.base import AlignmentDataset, Split

@@ -8,8 +8,9 @@ from PIL import Image
 
 from pyg_mmea.data import check_pair
 from pyg_mmea.data.findings import Findings
+from pyg_mmea.data.pairfeatures import add_features
 from pyg_mmea.data.pairfile import read_pair_file
-from pyg_mmea.data.pairread import TablePairContent, add_features, read_pair
+from pyg_mmea.data.pairread import TablePairContent, read_pair
 from pyg_mmea.errors import DataError
 
 
