@@ -6,7 +6,7 @@ from pyg_mmea.data.check import check_folder
 from pyg_mmea.data.features import attribute_bag, relation_bag
 from pyg_mmea.data.fits import feature_fits, read_fits
 from pyg_mmea.data.frames import from_tables
-from pyg_mmea.data.images import encode_images, reduce_features
+from pyg_mmea.data.images import encode_images
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.networkx import from_networkx, to_networkx
 from pyg_mmea.data.noise import CorruptSeeds, HideFeatures, SwapFeatures
@@ -16,6 +16,7 @@ from pyg_mmea.data.partitioned import PartitionedPair
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.pivot import PivotAnchors
 from pyg_mmea.data.rdf import from_rdf
+from pyg_mmea.data.reduction import reduce_features
 from pyg_mmea.data.split import sample_links, split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.text import encode_texts

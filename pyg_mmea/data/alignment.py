@@ -10,7 +10,8 @@ from torch import Tensor
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.features import attribute_bag, bag_mask, relation_bag
 from pyg_mmea.data.fits import Fits
-from pyg_mmea.data.images import encode_images, fit_reduction, reduce_features
+from pyg_mmea.data.images import encode_images
+from pyg_mmea.data.reduction import fit_reduction, reduce_features
 from pyg_mmea.data.split import Masks, split_anchors
 from pyg_mmea.data.tables import Features, GraphTables
 from pyg_mmea.data.text import encode_texts
