@@ -25,19 +25,15 @@ from pyg_mmea.data.layoutfiles import EntityIndex
 from pyg_mmea.data.pickles import FeatureTable, load_features
 from pyg_mmea.data.split import Masks, split_anchors, split_seeds
 from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.datasets.processed import FORMAT, read_stores, write_stores
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import Modality
-from pyg_mmea.utils.io import atomic_write, cache_folder, fingerprint, load_tensors
+from pyg_mmea.utils.io import cache_folder, fingerprint
 
 logger = logging.getLogger(__name__)
 
 Split = Literal["official", "random"]
 Transform: TypeAlias = BaseTransform | Callable[[HeteroData], HeteroData]
-
-# Keys of a list of texts in the processed form.
-_LETTERS, _LENGTH = "utf-8", "length"
-# Goes up when the processed form changes.
-_FORMAT = 6
 
 
 def data_folder() -> Path:
@@ -49,39 +45,6 @@ def _is_writable(folder: Path) -> bool:
     # The superuser may write everywhere; folders without any write bit are meant to stay as is.
     bits = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
     return bool(folder.stat().st_mode & bits) and os.access(folder, os.W_OK)
-
-
-def _pack(value: Any) -> Any:
-    """Turns a list of texts into tensors: millions of texts take the safe unpickler long."""
-    if not isinstance(value, list) or not {*map(type, value)} <= {str, type(None)}:
-        return value
-    texts = [item or "" for item in value]
-    length = [-1 if item is None else len(item) for item in value]
-    # Lone surrogates, as in odd file names, are kept.
-    encoded = bytearray("".join(texts).encode("utf-8", "surrogatepass"))
-    letters = torch.frombuffer(encoded, dtype=torch.uint8) if encoded else torch.empty(0)
-    return {_LETTERS: letters, _LENGTH: torch.tensor(length, dtype=torch.int32)}
-
-
-def _unpack(value: Any) -> Any:
-    if not isinstance(value, dict) or set(value) != {_LETTERS, _LENGTH}:
-        return value
-    text = value[_LETTERS].numpy().tobytes().decode("utf-8", "surrogatepass")
-    length = value[_LENGTH]
-    ends = length.clamp(min=0).cumsum(0)
-    starts = (ends - length.clamp(min=0)).tolist()
-    return [
-        None if size < 0 else text[start:end]
-        for size, start, end in zip(length.tolist(), starts, ends.tolist(), strict=True)
-    ]
-
-
-def _mapped(stores: dict[Any, Any], change: Callable[[Any], Any]) -> dict[Any, Any]:
-    """Changes all values of the stores of a pair."""
-    return {
-        store: {key: change(value) for key, value in values.items()}
-        for store, values in stores.items()
-    }
 
 
 def attach_features(
@@ -260,7 +223,7 @@ class AlignmentDataset(InMemoryDataset, ABC):
         files = {*self.input_files(), *others}
         stats = [(str(path), self.file_state(path)) for path in sorted(files) if path.is_file()]
         key = fingerprint(
-            _FORMAT,
+            FORMAT,
             __version__,
             self.split,
             self.seed_ratio if self.split == "random" else None,
@@ -291,14 +254,12 @@ class AlignmentDataset(InMemoryDataset, ABC):
     @classmethod
     def save(cls, data_list: Sequence[Any], path: str) -> None:
         """Saves the pair, in full or not at all."""
-        with atomic_write(path, "wb") as file:
-            torch.save(_mapped(data_list[0].to_dict(), _pack), file)
+        write_stores(Path(path), data_list[0].to_dict())
 
     def load(self, path: str, data_cls: type[Any] = AlignmentData) -> None:
         """Loads the pair; only tensors and plain containers are admitted. Tensors stay in the file
         until they are read, and changes of them in memory."""
-        content = load_tensors(Path(path), mmap=True)
-        self._data = data_cls.from_dict(_mapped(content, _unpack))
+        self._data = data_cls.from_dict(read_stores(Path(path)))
 
     def _masks(self, pair: FolderPair) -> Masks:
         if self.split == "random":

@@ -11,7 +11,6 @@ import torch
 
 from pyg_mmea.data import AlignmentData, DropModality
 from pyg_mmea.datasets import AlignmentFolder, base
-from pyg_mmea.datasets.base import _pack, _unpack
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import ANCHOR_EDGE
 
@@ -205,17 +204,3 @@ def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert base.data_folder() == tmp_path
     monkeypatch.delenv("PYG_MMEA_DATA")
     assert base.data_folder() == Path("..", "shared", "data")
-
-
-@pytest.mark.parametrize(
-    "texts", [[], [""], ["a", "", "Zoë\n\t\u2028𝄞"], [None, "x", None], ["\udcff", "é"]]
-)
-def test_texts_come_back_from_the_cache(texts: list, tmp_path: Path) -> None:
-    torch.save(_pack(texts), tmp_path / "x.pt")
-    assert _unpack(torch.load(tmp_path / "x.pt", weights_only=True)) == texts
-
-
-def test_other_values_stay_as_they_are() -> None:
-    for value in (3, "name", [1, 2], {"a": 1}, None):
-        assert _pack(value) is value
-        assert _unpack(value) is value
