@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,3 +47,18 @@ class GraphTables:
     @property
     def num_entities(self) -> int:
         return len(self.uri)
+
+    def add_features(self, modality: str, entities: np.ndarray, rows: np.ndarray) -> None:
+        """Takes in features of some entities; the others have none.
+
+        Args:
+            modality (str): What they describe.
+            entities (ndarray): Local ids :math:`(K)`.
+            rows (ndarray): Features :math:`(K, D)`.
+        """
+        x = torch.zeros(self.num_entities, rows.shape[1])
+        mask = torch.zeros(self.num_entities, dtype=torch.bool)
+        index = torch.from_numpy(np.ascontiguousarray(entities))
+        x[index] = torch.from_numpy(np.array(rows))
+        mask[index] = True
+        self.features[modality] = (x, mask)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from torch_geometric.data import HeteroData, InMemoryDataset
 from torch_geometric.transforms import BaseTransform
 
@@ -52,16 +51,14 @@ def attach_features(
     path: Path,
     graphs: tuple[GraphTables, GraphTables],
     index: EntityIndex | None,
-    modality: str = Modality.IMAGE,
 ) -> None:
-    """Gives both graphs the rows of a table of published features that belong to them.
+    """Gives both graphs the rows of a table of published image features that belong to them.
 
     Args:
         table (FeatureTable): The features, keyed by entity id or by URI.
         path (Path): Where they come from, for messages.
         graphs (tuple[GraphTables, GraphTables]): The graphs, which are changed.
         index (EntityIndex, optional): The numbering that entity ids refer to.
-        modality (str): What the features describe. (default: :obj:`"image"`)
 
     Raises:
         DataError: If no key belongs to an entity.
@@ -79,12 +76,7 @@ def attach_features(
             found = np.array([number.get(key, -1) for key in table.keys.tolist()])
             rows = np.flatnonzero(found >= 0)
             local = found[rows]
-        x = torch.zeros(graph.num_entities, table.x.shape[1])
-        mask = torch.zeros(graph.num_entities, dtype=torch.bool)
-        entities = torch.from_numpy(np.ascontiguousarray(local))
-        x[entities] = torch.from_numpy(np.array(table.x[rows]))
-        mask[entities] = True
-        graph.features[modality] = (x, mask)
+        graph.add_features(Modality.IMAGE, local, table.x[rows])
         num_found += len(rows)
     if num_found == 0:
         raise DataError("no key is an entity of these graphs", path)

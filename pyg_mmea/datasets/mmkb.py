@@ -10,7 +10,7 @@ import torch
 
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.pickles import load_features
-from pyg_mmea.data.tables import Features, GraphTables
+from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.textfile import first_repeat, read_bytes
 from pyg_mmea.datasets.base import AlignmentDataset, Split, data_folder
 from pyg_mmea.datasets.folder import find_pickle, folder_files
@@ -166,8 +166,9 @@ class MMKB(AlignmentDataset):
         if twice is not None:
             rule = f"link {source_links[twice]} to {target_links[twice]} is there twice"
             raise DataError(rule, link_path, twice + 1)
-        if (self.image_features is None) and self._has_images():
-            self._add_images(source, target)
+        if self.image_features is None and self._has_images():
+            for name, tables in zip(self.graph_names, (source, target), strict=True):
+                self._add_images(name, tables)
         return FolderPair(source, target, links, None, None, "the release of MMKB has none")
 
     def _read_graph(self, graph: str, linked: list[str]) -> GraphTables:
@@ -202,11 +203,7 @@ class MMKB(AlignmentDataset):
             for kind in ("ImageIndex.txt", "ImageData.h5")
         )
 
-    def _add_images(self, source: GraphTables, target: GraphTables) -> None:
-        for graph, tables in zip(self.graph_names, (source, target), strict=True):
-            tables.features[Modality.IMAGE] = self._read_images(graph, tables)
-
-    def _read_images(self, graph: str, tables: GraphTables) -> Features:
+    def _add_images(self, graph: str, tables: GraphTables) -> None:
         index_path, path = self._raw(graph, "ImageIndex.txt"), self._raw(graph, "ImageData.h5")
         entity, key = read_tokens(index_path, 2)
         table = load_features(path)
@@ -221,9 +218,4 @@ class MMKB(AlignmentDataset):
         found = found[(found >= 0).all(axis=1)]
         if len(found) == 0:
             raise DataError(f"no key is in {index_path.name} for an entity of {graph}", path)
-        x = torch.zeros(tables.num_entities, table.x.shape[1])
-        mask = torch.zeros(tables.num_entities, dtype=torch.bool)
-        entities = torch.from_numpy(found[:, 0])
-        x[entities] = torch.from_numpy(np.array(table.x[found[:, 1]]))
-        mask[entities] = True
-        return x, mask
+        tables.add_features(Modality.IMAGE, found[:, 0], table.x[found[:, 1]])
