@@ -1,6 +1,6 @@
 """Checks that an object keeps the data contract."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from pyg_mmea.typing import (
 _ROWS_AT_ONCE = 1 << 16
 
 
-def _fail(store: str | EdgeType, key: str, rule: str) -> None:
+def _fail(store: str | EdgeType, key: str, rule: str) -> NoReturn:
     raise ValueError(f"data[{store!r}].{key}: {rule}")
 
 

@@ -32,6 +32,21 @@ from pyg_mmea.utils.io import load_tensors
 
 logger = logging.getLogger(__name__)
 
+# Texts in warnings of what is as it should be.
+_KNOWN_WARNINGS = (
+    "num_workers",
+    "Checkpoint directory",
+    "Total length of `list`",
+    "GPU available but not used",
+    "in eval mode at the start",
+    "LeafSpec",
+    "Sparse",
+    "sync_dist=True",  # all processes validate all links: there is nothing to bring together
+    "find_unused_parameters=True was specified",
+    "could not find the monitored key",
+    "callbacks used to create the checkpoint",
+)
+
 
 @dataclass
 class PhaseResult:
@@ -118,18 +133,8 @@ def run_phase(
     )
     start = time.monotonic()
     with warnings.catch_warnings(), _quiet_lightning():
-        warnings.filterwarnings("ignore", message=".*num_workers.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-        warnings.filterwarnings("ignore", message=".*Total length of `list`.*")
-        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-        warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*Sparse.*")
-        # All processes validate all links, so there is nothing to bring together.
-        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
-        warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
-        warnings.filterwarnings("ignore", message=".*could not find the monitored key.*")
-        warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
+        for text in _KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=f".*{text}.*")
         trainer = Trainer(
             accelerator=_accelerator(config.accelerator),
             devices=config.devices,
