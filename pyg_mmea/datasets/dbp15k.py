@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.data.textfile import read_json
@@ -10,7 +10,8 @@ from pyg_mmea.datasets.base import AlignmentDataset, data_folder
 from pyg_mmea.datasets.folder import find_pickle, folder_files
 from pyg_mmea.errors import DataError
 
-PAIRS = ("zh_en", "ja_en", "fr_en")
+Pair = Literal["zh_en", "ja_en", "fr_en"]
+PAIRS = get_args(Pair)
 
 
 def _read_translated_names(path: Path) -> dict[int, str]:
@@ -45,7 +46,7 @@ class DBP15K(AlignmentDataset):
     def __init__(
         self,
         root: str | None = None,
-        pair: Literal["zh_en", "ja_en", "fr_en"] = "zh_en",
+        pair: Pair = "zh_en",
         **kwargs: Any,
     ) -> None:
         if pair not in PAIRS:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from pyg_mmea.typing import Modality
 
 logger = logging.getLogger(__name__)
 
-PAIRS = ("FB15K-DB15K", "FB15K-YAGO15K")
+Pair = Literal["FB15K-DB15K", "FB15K-YAGO15K"]
+PAIRS = get_args(Pair)
 # Names that converted copies go by.
 _FOLDERS = {
     "FB15K-DB15K": ("FB15K-DB15K", "FB15K_DB15K", "FBDB15K"),
@@ -96,7 +97,7 @@ class MMKB(AlignmentDataset):
     def __init__(
         self,
         root: str | None = None,
-        pair: Literal["FB15K-DB15K", "FB15K-YAGO15K"] = "FB15K-DB15K",
+        pair: Pair = "FB15K-DB15K",
         split: Split = "random",
         seed_ratio: float | None = None,
         **kwargs: Any,

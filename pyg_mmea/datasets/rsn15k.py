@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.datasets.base import AlignmentDataset, data_folder
 from pyg_mmea.datasets.folder import find_pickle, folder_files
 
-PAIRS = ("en_fr_15k_V1", "en_de_15k_V1", "dbp_wd_15k_V1", "dbp_yg_15k_V1")
+Pair = Literal["en_fr_15k_V1", "en_de_15k_V1", "dbp_wd_15k_V1", "dbp_yg_15k_V1"]
+PAIRS = get_args(Pair)
 
 
 class RSN15K(AlignmentDataset):
@@ -33,9 +34,7 @@ class RSN15K(AlignmentDataset):
     def __init__(
         self,
         root: str | None = None,
-        pair: Literal[
-            "en_fr_15k_V1", "en_de_15k_V1", "dbp_wd_15k_V1", "dbp_yg_15k_V1"
-        ] = "en_fr_15k_V1",
+        pair: Pair = "en_fr_15k_V1",
         **kwargs: Any,
     ) -> None:
         if pair not in PAIRS:
