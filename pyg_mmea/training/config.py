@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 
@@ -148,16 +148,10 @@ class TrainingConfig:
                 f"'batch_entities' needs to be at least 1, 'auto' or 'all' "
                 f"(got {self.batch_entities!r})"
             )
-        for name, choices in (
-            ("selection", ("last", "validation")),
-            ("encoder", ("online", "momentum")),
-            ("rank_by", ("views", "joint")),
-            ("precision", ("32-true", "16-mixed", "bf16-mixed", "64-true")),
-        ):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"'{name}' needs to be one of {choices} (got '{getattr(self, name)}')"
-                )
+        for field in fields(self):
+            value, choices = getattr(self, field.name), get_args(field.type)
+            if get_origin(field.type) is Literal and value not in choices:
+                raise ValueError(f"'{field.name}' needs to be one of {choices} (got '{value}')")
         if self.patience > 0 and self.selection == "last":
             raise ValueError("'patience' needs 'selection' to be 'validation' (got 'last')")
         if isinstance(self.switch_epoch, str) and self.switch_epoch != "auto":
