@@ -71,7 +71,8 @@ def cosine_blocks(
         ValueError: If the shapes do not fit or ``chunk_size`` is below 1.
     """
     unit_s, unit_t = unit_pair(x_s, x_t)
-    yield from blocks(unit_s, unit_t, chunk_size)
+    for rows in spans(unit_s.size(0), chunk_size):
+        yield rows.start, rows.stop, unit_s[rows] @ unit_t.t()
 
 
 def topk_similarity(
@@ -188,12 +189,6 @@ def unit_pair(x_s: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
         )
     dtype = torch.promote_types(unit_s.dtype, unit_t.dtype)
     return unit_s.to(dtype), unit_t.to(dtype)
-
-
-def blocks(unit_s: Tensor, unit_t: Tensor, chunk_size: int) -> Iterator[tuple[int, int, Tensor]]:
-    """Iterates over products of normalised rows."""
-    for rows in spans(unit_s.size(0), chunk_size):
-        yield rows.start, rows.stop, unit_s[rows] @ unit_t.t()
 
 
 def _nonzero(scale: Tensor) -> Tensor:
