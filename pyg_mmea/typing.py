@@ -1,14 +1,18 @@
 """Names that every subpackage shares: modalities, graph sides and edge types."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
+from torch import Tensor
 from torch.nn import ModuleDict
 
 #: Names of the source nodes, the relation and the target nodes.
 EdgeType = tuple[str, str, str]
 #: One of the two graphs.
 Side = Literal["source", "target"]
+#: Embeddings of both graphs by side and modality, to be read.
+Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
 class Modality(StrEnum):

@@ -11,9 +11,9 @@ from pyg_mmea.calibration.confidence import MAJORITY, VoteConfidence
 from pyg_mmea.calibration.pool import PseudoLabelPool
 from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
-from pyg_mmea.calibration.similarity import Embeddings, SparseSimilarity
+from pyg_mmea.calibration.similarity import SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import SIDES, Embeddings
 from pyg_mmea.utils.pairs import check_links, free_entities
 from pyg_mmea.utils.search import SEARCHES
 

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_mmea.data import sample_links
+from pyg_mmea.typing import Embeddings
 from pyg_mmea.utils.similarity import at_least_single
-
-Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 _SCALE = 10.0  # inverse temperature of equal weights, from where the fit starts
 

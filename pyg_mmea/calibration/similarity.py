@@ -6,13 +6,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pyg_mmea.typing import Embeddings
 from pyg_mmea.utils.matching import mutual_best
 from pyg_mmea.utils.pairs import contains
 from pyg_mmea.utils.ranges import list_ranges
 from pyg_mmea.utils.search import nearest_pairs, principal_rows
 from pyg_mmea.utils.sparse import SparsePattern, sddmm
-
-Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
 class SparseSimilarity:

@@ -1,14 +1,12 @@
 """Checks and reductions that the losses over pairs of rows share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from pyg_mmea.utils.pairs import known_answers
 from pyg_mmea.utils.ranges import list_ranges
-
-Embeddings = Mapping[str, Mapping[str, Tensor]]
 
 
 def products(x: Tensor, y: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import ModuleDict
 
-from pyg_mmea.loss._pairs import Embeddings, linked_rows
+from pyg_mmea.loss._pairs import linked_rows
 from pyg_mmea.loss.nca import NCALoss
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import SIDES, Embeddings
 
 
 class EVAObjective(torch.nn.Module):

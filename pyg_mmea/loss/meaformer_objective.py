@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.inits import reset
 
-from pyg_mmea.loss._pairs import Embeddings, linked_rows, rows_of
+from pyg_mmea.loss._pairs import linked_rows, rows_of
 from pyg_mmea.loss.info_nce import InfoNCELoss
 from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
 from pyg_mmea.nn.fusion import WeightedConcat
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import SIDES, Embeddings
 
 
 class MEAformerObjective(torch.nn.Module):

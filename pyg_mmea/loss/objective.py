@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import ModuleDict
 from torch_geometric.nn.inits import reset
 
-from pyg_mmea.loss._pairs import Embeddings, present_rows, rows_of
+from pyg_mmea.loss._pairs import present_rows, rows_of
 from pyg_mmea.loss.alignment_kl import AlignmentKLLoss
 from pyg_mmea.loss.batch_similarity import BatchSimilarity
 from pyg_mmea.loss.info_nce import InfoNCELoss
@@ -15,7 +15,7 @@ from pyg_mmea.loss.momentum_contrast import MomentumContrastLoss
 from pyg_mmea.loss.mutual_information import MutualInformationLoss
 from pyg_mmea.loss.sampled_softmax import SampledSoftmaxLoss
 from pyg_mmea.loss.uncertainty_weighting import UncertaintyWeighting
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import SIDES, Embeddings
 
 
 class PCMEAObjective(torch.nn.Module):
