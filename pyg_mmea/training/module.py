@@ -20,11 +20,9 @@ from pyg_mmea.nn import AlignmentModel, MomentumEncoder
 from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import epoch_seed
+from pyg_mmea.training.identity import check_same_run
 from pyg_mmea.training.views import ViewEmbedder
 from pyg_mmea.typing import SIDES
-
-# Of the settings, what may differ where a run goes on.
-_CHANGES_NOTHING = ("accelerator", "checkpoint_every", "csls_k", "tensorboard", "test_links")
 
 
 class AlignmentModule(LightningModule):
@@ -267,7 +265,8 @@ class AlignmentModule(LightningModule):
         return self.embedder.voters(self.pair, self.beliefs(), self.part_weights)
 
     @property
-    def _settings(self) -> dict[str, Any]:
+    def _identity(self) -> dict[str, Any]:
+        """What a run that goes on is compared by, see :func:`check_same_run`."""
         others = {
             "seed": self.seed,
             "model": type(self.model).__name__,
@@ -275,15 +274,17 @@ class AlignmentModule(LightningModule):
             "in_channels": dict(self.model.spec.in_channels),
             "num_relations": self.model.spec.num_relations,
         }
-        return {**asdict(self.config), **others}
+        return {
+            "entities": self.entities,
+            "given_links": self.given_links,
+            "settings": {**asdict(self.config), **others},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the weights of the views, the switch and what calibration has learned."""
         checkpoint["part_weights"] = self.part_weights
         checkpoint["switch"] = self.switch_epoch, self._last_mrr
-        checkpoint["entities"] = self.entities
-        checkpoint["given_links"] = self.given_links
-        checkpoint["settings"] = self._settings
+        checkpoint.update(self._identity)
         if self.calibrator is not None:
             checkpoint["calibrator"] = self.calibrator.state_dict()
 
@@ -296,23 +297,7 @@ class AlignmentModule(LightningModule):
         """
         if "part_weights" not in checkpoint:
             raise ValueError("a run of an older version cannot be resumed; train it anew")
-        if checkpoint.get("entities", self.entities) != self.entities:
-            raise ValueError(
-                "'data' needs to be the pair that the run was started with (its entities differ)"
-            )
-        if checkpoint.get("given_links", self.given_links) != self.given_links:
-            raise ValueError(
-                "'data' needs to have the training and validation links that the run was started "
-                "with: a new split could test on links that were trained on. Train anew, or put "
-                "the links back"
-            )
-        for name, old in checkpoint.get("settings", {}).items():
-            new = self._settings.get(name, old)
-            longer = name == "epochs" and new >= old
-            if new != old and not longer and name not in _CHANGES_NOTHING:
-                raise ValueError(
-                    f"'{name}' needs to be {old!r}, as where the run was started (got {new!r})"
-                )
+        check_same_run(checkpoint, self._identity)
         self.part_weights = checkpoint["part_weights"]
         self.switch_epoch, self._last_mrr = checkpoint["switch"]
         if self.calibrator is not None:
