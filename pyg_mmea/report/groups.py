@@ -44,16 +44,11 @@ class Breakdown:
         degree = torch.minimum(*degrees)
         groups = []
         for low, high in _DEGREES:
-            name = (
-                str(low)
-                if low == high
-                else f"{low} or more"
-                if high is None
-                else f"{low} to {high}"
-            )
-            groups.append(
-                (name, (degree >= low) & (degree <= (degree.max() if high is None else high)))
-            )
+            if high is None:
+                groups.append((f"{low} or more", degree >= low))
+            else:
+                name = str(low) if low == high else f"{low} to {high}"
+                groups.append((name, (degree >= low) & (degree <= high)))
         return _filled(groups)
 
     def by_modality(self) -> list[Group]:
