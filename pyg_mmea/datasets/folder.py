@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pyg_mmea.data.layout import FolderPair, read_folder
 from pyg_mmea.datasets.base import AlignmentDataset
@@ -39,16 +38,13 @@ class AlignmentFolder(AlignmentDataset):
     :obj:`*_img_feature_dict.pkl` are taken where they are present.
 
     Args:
-        root (str): The folder.
-        **kwargs: Arguments of :class:`~pyg_mmea.datasets.AlignmentDataset`.
+        root (str): The folder; further arguments are those of
+            :class:`~pyg_mmea.datasets.AlignmentDataset`.
 
     Raises:
         DataError: If a file is missing or broken, or if :obj:`split="official"` and there is no
             :obj:`sup_ent_ids`.
     """
-
-    def __init__(self, root: str, **kwargs: Any) -> None:
-        super().__init__(root, **kwargs)
 
     @property
     def full_name(self) -> str:
