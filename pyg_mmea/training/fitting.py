@@ -134,16 +134,8 @@ class Fitting:
 
     def summary(self) -> dict[str, Any]:
         """Returns :obj:`result.json` of what :meth:`run` did, without what test links tell."""
-        links = self.seeds.all if self.refitted else self.seeds.train
         summary = summarize(
-            self.data,
-            self.module,
-            self.calibrator,
-            self.seed,
-            self.seeds,
-            links.size(1),
-            self.selected,
-            self.again,
+            self.data, self.module, self.calibrator, self.seeds, self.selected, self.again
         )
         return {**summary, **self.val, "doubtful_links": self.doubtful}
 

@@ -26,9 +26,7 @@ def summarize(
     data: HeteroData,
     module: AlignmentModule,
     calibrator: Calibrator,
-    seed: int,
     seeds: Seeds,
-    num_seeds: int,
     run: PhaseResult,
     again: PhaseResult | None,
 ) -> dict[str, Any]:
@@ -38,9 +36,7 @@ def summarize(
         data (HeteroData): The pair, with all links.
         module (AlignmentModule): What was trained.
         calibrator (Calibrator): Its pool and confidence.
-        seed (int): Seed of the model.
         seeds (Seeds): The links that training may see.
-        num_seeds (int): How many of them it was trained on in the end.
         run (PhaseResult): The training that was selected on validation links.
         again (PhaseResult, optional): The training that went on, if it did.
     """
@@ -52,7 +48,7 @@ def summarize(
         "model": type(module.model).__name__,
         "version": __version__,
         "git": None,
-        "seed": seed,
+        "seed": module.seed,
         "split_seed": None,
         "device": str(module.device),
         "epochs": run.epochs,
@@ -60,7 +56,7 @@ def summarize(
         "train_seconds": round(run.seconds + (again.seconds if again else 0.0), 2),
         "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": peak_gpu_mb(module.device),
-        "num_seeds": num_seeds,
+        "num_seeds": module.train_links.size(1),
         "num_decided_by_hand": seeds.num_decided,
         "num_pseudo_labels": pseudo.size(1),
         "pseudo_label_precision": pseudo_label_precision(pseudo, hidden)["precision"],
