@@ -51,7 +51,8 @@ def reliability(confidence: Tensor, right: Tensor) -> list[Bin]:
     return bins
 
 
-def _interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
+def _interval(share: float, count: int) -> tuple[float, float]:
+    z = 1.96  # 95% of a normal distribution
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
     half /= 1 + z * z / count
