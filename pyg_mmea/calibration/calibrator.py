@@ -78,8 +78,8 @@ class Calibrator:
             view. (default: :obj:`()`)
 
     Raises:
-        ValueError: If :obj:`precision` is not in [0, 1], :obj:`num_neighbors` below one, or
-            :obj:`search` none of the choices.
+        ValueError: If :obj:`precision` is not in [0, 1], :obj:`vote_rank` or :obj:`num_neighbors`
+            below one, or :obj:`search` none of the choices.
     """
 
     def __init__(
@@ -95,8 +95,9 @@ class Calibrator:
     ) -> None:
         if not 0 <= precision <= 1:
             raise ValueError(f"'precision' needs to be in [0, 1] (got {precision})")
-        if num_neighbors < 1:
-            raise ValueError(f"'num_neighbors' needs to be at least 1 (got {num_neighbors})")
+        for name, value in (("vote_rank", vote_rank), ("num_neighbors", num_neighbors)):
+            if value < 1:
+                raise ValueError(f"'{name}' needs to be at least 1 (got {value})")
         if search not in SEARCHES:
             raise ValueError(f"'search' needs to be one of {SEARCHES} (got {search!r})")
         self.proposer = proposer or SinkhornProposer()

@@ -37,9 +37,14 @@ class VoteConfidence:
 
     Args:
         min_cases (int): Cases needed. (default: :obj:`20`)
+
+    Raises:
+        ValueError: If :obj:`min_cases` is below one.
     """
 
     def __init__(self, min_cases: int = 20) -> None:
+        if min_cases < 1:
+            raise ValueError(f"'min_cases' needs to be at least 1 (got {min_cases})")
         self.min_cases = min_cases
         self._state: dict[str, Tensor] = {}
 

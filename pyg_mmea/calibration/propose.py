@@ -52,9 +52,14 @@ class MutualNearestProposer:
 
     Args:
         csls_k (int): Neighbourhood of CSLS; zero compares plain cosines. (default: :obj:`10`)
+
+    Raises:
+        ValueError: If :obj:`csls_k` is negative.
     """
 
     def __init__(self, csls_k: int = 10) -> None:
+        if csls_k < 0:
+            raise ValueError(f"'csls_k' needs to be at least 0 (got {csls_k})")
         self.csls_k = csls_k
 
     def __call__(self, similarity: SparseSimilarity) -> Candidates:

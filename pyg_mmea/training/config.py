@@ -152,6 +152,8 @@ class TrainingConfig:
             value, choices = getattr(self, field.name), get_args(field.type)
             if get_origin(field.type) is Literal and value not in choices:
                 raise ValueError(f"'{field.name}' needs to be one of {choices} (got '{value}')")
+        if not 0 <= self.momentum <= 1:
+            raise ValueError(f"'momentum' needs to be in [0, 1] (got {self.momentum})")
         if self.patience > 0 and self.selection == "last":
             raise ValueError("'patience' needs 'selection' to be 'validation' (got 'last')")
         if isinstance(self.switch_epoch, str) and self.switch_epoch != "auto":

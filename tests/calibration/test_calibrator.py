@@ -394,10 +394,21 @@ def test_parts_can_be_replaced():
     assert isinstance(Calibrator().proposer, SinkhornProposer)
 
 
-@pytest.mark.parametrize("precision", [-0.1, 1.1])
-def test_bad_arguments(precision):
-    with pytest.raises(ValueError, match=r"'precision' needs to be in \[0, 1\] \(got"):
-        Calibrator(precision=precision)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Calibrator(precision=-0.1), r"'precision' needs to be in \[0, 1\] \(got -0.1\)"),
+        (lambda: Calibrator(precision=1.1), r"'precision' needs to be in \[0, 1\] \(got 1.1\)"),
+        (lambda: Calibrator(vote_rank=0), r"'vote_rank' needs to be at least 1 \(got 0\)"),
+        (lambda: Calibrator(num_neighbors=0), r"'num_neighbors' needs to be at least 1 \(got 0\)"),
+        (lambda: Calibrator(search="fast"), "'search' needs to be one of"),
+        (lambda: VoteConfidence(0), r"'min_cases' needs to be at least 1 \(got 0\)"),
+        (lambda: MutualNearestProposer(-1), r"'csls_k' needs to be at least 0 \(got -1\)"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_neighbours_and_search_reach_the_similarity(monkeypatch):
@@ -413,10 +424,6 @@ def test_neighbours_and_search_reach_the_similarity(monkeypatch):
     links = torch.tensor([[0], [0]])
     Calibrator(num_neighbors=3, search="exact").examine(views, None, links)
     assert seen == {"k": 3, "search": "exact"}
-    with pytest.raises(ValueError, match="'num_neighbors' needs to be at least 1"):
-        Calibrator(num_neighbors=0)
-    with pytest.raises(ValueError, match="'search' needs to be one of"):
-        Calibrator(search="fast")
 
 
 def test_excluded_voters_have_no_say():

@@ -589,6 +589,7 @@ def test_an_automatic_switch_needs_validation_links(pair: HeteroData) -> None:
         ("csls_k", -1),
         ("precision", "16-true"),
         ("rank_by", "late"),
+        ("momentum", 1.5),
     ],
 )
 def test_settings_out_of_range(field: str, value: int) -> None:
