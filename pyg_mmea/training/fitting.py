@@ -146,7 +146,7 @@ class Fitting:
         # The first round, which would find this, comes after many epochs.
         voters = voter_names(self.module.model, self.visible, self.config)
         check_excluded(self.calibrator.excluded_voters, voters)
-        self.selected = self._phase(self.last_phase, self.seeds.train, self.seeds.val)
+        self.selected = self._phase(self.seeds.val)
 
     def _go_on(self, links: Tensor) -> None:
         """Trains on more seeds: goes on where there was calibration, else starts over."""
@@ -160,7 +160,7 @@ class Fitting:
         # Its checkpoints hold for these links only: decisions by hand may come before the next.
         key = fingerprint(self.selected.epochs, links.tolist(), self.seeds.rejected.tolist())
         self.last_phase = f"refit-{key}"
-        self.again = self._phase(self.last_phase, links, self.seeds.val[:, :0])
+        self.again = self._phase(self.seeds.val[:, :0])
 
     def _tidy(self, ledger: Ledger) -> None:
         """Leaves nothing of trainings on decisions that were taken back since."""
@@ -181,15 +181,13 @@ class Fitting:
         module.given_links = self.seeds.given
         return module
 
-    def _phase(self, name: str, links: Tensor, val_links: Tensor) -> PhaseResult:
+    def _phase(self, val_links: Tensor) -> PhaseResult:
         return run_phase(
-            name,
+            self.last_phase,
             self.folder,
             self.module,
-            links,
             val_links,
             self.seeds.key,
-            self.config,
             self.ledger,
             self.quiet,
         )

@@ -25,7 +25,6 @@ from pyg_mmea.training.callbacks import (
     ResumePoint,
     SameLinks,
 )
-from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import LinkDataModule
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.utils.io import load_tensors
@@ -69,33 +68,31 @@ def run_phase(
     name: str,
     folder: Path,
     module: AlignmentModule,
-    train_links: Tensor,
     val_links: Tensor,
     links_key: str,
-    config: TrainingConfig,
     ledger: Ledger | None = None,
     quiet: bool = False,
 ) -> PhaseResult:
     """Trains a module, which then has the weights of the selected epoch.
 
-    A checkpoint is written every :obj:`config.checkpoint_every` epochs and after the last one; if
-    there is one, training goes on from there, with the same result as if it had never stopped.
+    A checkpoint is written every :obj:`checkpoint_every` epochs of the module's settings, and after
+    the last one; if there is one, training goes on from there, with the same result as if it had
+    never stopped.
 
     Args:
         name (str): Name of the folder of checkpoints; what is before a hyphen is that of the
             phase.
         folder (Path): Folder of the run.
-        module (AlignmentModule): What to train.
-        train_links (torch.Tensor): Seed alignment :math:`(2, S)`.
+        module (AlignmentModule): What to train, with its links and settings.
         val_links (torch.Tensor): Validation links :math:`(2, V)`.
         links_key (str): Identifies all that is known of links, see :attr:`Seeds.key`.
-        config (TrainingConfig): The settings.
         ledger (Ledger, optional): Record of the calibration, in the first process only.
         quiet (bool): Show no progress.
 
     Raises:
         ValueError: If the switch is automatic and there is no validation link to begin with.
     """
+    config = module.config
     waits = module.calibrator is not None and config.switch_epoch == "auto" and not module.goes_on
     checkpoints = folder / "checkpoints" / name
     last, best = checkpoints / "last.ckpt", checkpoints / "best.ckpt"
@@ -109,7 +106,7 @@ def run_phase(
             CalibrationCallback(
                 module.calibrator,
                 ledger,
-                train_links,
+                module.train_links,
                 val_links,
                 config.round_every,
             )
@@ -122,7 +119,7 @@ def run_phase(
             callbacks.append(LastingStop("val/mrr", mode="max", patience=config.patience))
     callbacks.append(ResumePoint(last, config.checkpoint_every))
     links = LinkDataModule(
-        train_links,
+        module.train_links,
         sample_links(val_links, config.val_links),
         module.calibrator,
         config.batch_size,

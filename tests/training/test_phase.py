@@ -85,8 +85,8 @@ def test_a_phase_trains_for_its_epochs(pair: HeteroData, tmp_path: Path) -> None
     config = TrainingConfig(epochs=3, val_every=1, checkpoint_every=1)
     module = _module(pair, config)
     before = {name: value.clone() for name, value in module.model.state_dict().items()}
-    train, val = _links(pair, "train_mask"), _links(pair, "val_mask")
-    result = run_phase("p", tmp_path, module, train, val, "0", config, quiet=True)
+    val = _links(pair, "val_mask")
+    result = run_phase("p", tmp_path, module, val, "0", quiet=True)
     assert isinstance(result, PhaseResult)
     assert result.epochs == 3
     assert result.seconds > 0
@@ -98,10 +98,10 @@ def test_a_phase_trains_for_its_epochs(pair: HeteroData, tmp_path: Path) -> None
 def test_a_phase_leaves_nothing_behind(pair: HeteroData, tmp_path: Path) -> None:
     config = TrainingConfig(epochs=2, checkpoint_every=2)
     module = _module(pair, config)
-    train, val = _links(pair, "train_mask"), _links(pair, "val_mask")
-    assert run_phase("p", tmp_path, module, train, val, "0", config, quiet=True).trained
+    val = _links(pair, "val_mask")
+    assert run_phase("p", tmp_path, module, val, "0", quiet=True).trained
     again = _module(pair, config)
-    assert not run_phase("p", tmp_path, again, train, val, "0", config, quiet=True).trained
+    assert not run_phase("p", tmp_path, again, val, "0", quiet=True).trained
     same = again.state_dict()
     assert all(torch.equal(value, same[name]) for name, value in module.state_dict().items())
     known = weakref.ref(module)
