@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import restricted_number_type
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger
@@ -65,7 +66,7 @@ def run(arguments: Sequence[str]) -> None:
     write_alignment(config.out, pairs, config.base)
     note(f"{len(pairs)} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
     if not config.only_new:
-        _count_test_links(data, pairs)
+        _count_test_links(data, aligner.links(data, "test"), pairs)
     if "pivot" in data[ANCHOR_EDGE]:
         note(
             f"what is 'known' is what looks alike by '{data[ANCHOR_EDGE].pivot}': nobody has "
@@ -87,10 +88,9 @@ def _without_rejected(pairs: pd.DataFrame, folder: str) -> pd.DataFrame:
     return rest
 
 
-def _count_test_links(data: HeteroData, pairs: pd.DataFrame) -> None:
-    anchors = data[ANCHOR_EDGE]
-    links = anchors.edge_label_index[:, anchors.test_mask].tolist()
-    uris = [[data[side].uri[i] for i in ids] for side, ids in zip(SIDES, links, strict=True)]
+def _count_test_links(data: HeteroData, links: Tensor, pairs: pd.DataFrame) -> None:
+    ends = zip(SIDES, links.tolist(), strict=True)
+    uris = [[data[side].uri[i] for i in ids] for side, ids in ends]
     test = set(zip(*uris, strict=True))
     if test:
         found = len(test & set(zip(pairs["source"], pairs["target"], strict=True)))

@@ -14,8 +14,7 @@ from pyg_mmea.distill.inputs import entity_inputs, take_rows
 from pyg_mmea.distill.student import Student, stored_state
 from pyg_mmea.metrics import evaluate_alignment
 from pyg_mmea.training import Aligner
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES
-from pyg_mmea.utils.pairs import contains
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.similarity import normalize
 
 _ROWS = 1000  # entities that a latency is for
@@ -50,9 +49,7 @@ def compare(
         :obj:`"channels"`, :obj:`"num_parameters"`, :obj:`"weight_bytes"`,
         :obj:`"embedding_bytes"`, :obj:`"embed_ms"` and :obj:`"search_ms"`.
     """
-    anchors = data[ANCHOR_EDGE]
-    links = anchors.edge_label_index[:, anchors.test_mask].cpu()
-    links = links[:, ~contains(aligner.alignment["known"], links)]  # people accepted these
+    links = aligner.links(data, "test").cpu()
     inputs = entity_inputs(data, "source", student.encoder.spec)
     rows = torch.arange(_ROWS) % data["source"].num_nodes
     weights = stored_state(student.encoder, embeddings["source"].dtype)

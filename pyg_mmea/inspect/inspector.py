@@ -84,9 +84,7 @@ class Inspector:
     @cached_property
     def test_links(self) -> Tensor:
         """Links that training never saw, nor did people accept them :math:`(2, L)`."""
-        anchors = self.data[ANCHOR_EDGE]
-        links = anchors.edge_label_index[:, anchors.test_mask].cpu()
-        return links[:, ~contains(self.known, links)]
+        return self.aligner.links(self.data, "test").cpu()
 
     def judged(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Tells which pairs share an entity with a test link, and which are one.

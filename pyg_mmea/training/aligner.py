@@ -194,7 +194,7 @@ class Aligner:
         self.result = {"run": self._state["run"], **fitting.summary(), **tested}
 
     def _test(self, data: HeteroData, candidates: Literal["test", "all"]) -> dict[str, Any] | None:
-        if self._links(data, "test").size(1) == 0:
+        if self.links(data, "test").size(1) == 0:
             return None
         config = self.training
         return self.evaluate(
@@ -234,19 +234,25 @@ class Aligner:
                 "'split' cannot be 'val': the model was trained on the validation links in the "
                 "end; what it reached before is in result.json"
             )
-        links = self._links(data, split)
+        links = self.links(data, split)
         if links.size(1) == 0:
             raise ValueError(f"'data' needs to have links with '{split}_mask' (got none)")
         links = sample_links(links, num_links)
         z = self.embeddings
         return evaluate_alignment(z["source"], z["target"], links, candidates, csls_k, matching)
 
-    def _links(self, data: HeteroData, split: str) -> Tensor:
+    def links(self, data: HeteroData, split: Literal["test", "val", "train"]) -> Tensor:
+        """Returns the links of a split, of :obj:`"test"` and :obj:`"val"` without those that people
+        accepted, which were trained on :math:`(2, L)`.
+
+        Args:
+            data (HeteroData): The pair that was fitted.
+            split (str): Which links.
+        """
         anchors = data[ANCHOR_EDGE]
         links = anchors.edge_label_index[:, anchors[f"{split}_mask"]]
         if split == "train":
             return links
-        # What people accepted was trained on.
         return links[:, ~contains(self._state["accepted"].to(links.device), links)]
 
     def predict(

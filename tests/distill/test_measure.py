@@ -13,7 +13,7 @@ def test_compare(pair, teacher: Aligner, student: Student) -> None:
     half = {side: x.half() for side, x in z.items()}
     weights = {"lin": torch.zeros(3, 4), "bias": torch.zeros(5)}
     small = copy.copy(teacher)
-    small._state = {**teacher._state, "model": weights}
+    small._kept = {**teacher._state, "model": weights}
     out = compare(pair, small, student, half)
     assert torch.get_num_threads() == threads
     assert out["teacher"]["test"] == teacher.evaluate(pair)
