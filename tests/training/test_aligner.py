@@ -774,6 +774,8 @@ def test_all_test_links_may_be_accepted(tmp_path: Path) -> None:
     decisions.record([Decision("accept", (source, target)) for source, target in tested])
     aligner = _aligner(epochs=1, refit=False).fit(pair, tmp_path, quiet=True)
     assert aligner.result["test"] is aligner.result["test_all"] is None
+    assert aligner.links(pair, "test").size(1) == 0
+    assert aligner.links(pair, "train").size(1) == int(anchors.train_mask.sum())
     with pytest.raises(ValueError, match="'test_mask'"):
         aligner.evaluate(pair)
 
