@@ -9,8 +9,6 @@ from jsonargparse.typing import restricted_number_type
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Ledger
-from pyg_mmea.calibration.ledger import last_by_hand
 from pyg_mmea.cli.console import note
 from pyg_mmea.cli.runs import load_extended, load_run
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
@@ -62,8 +60,10 @@ def run(arguments: Sequence[str]) -> None:
     else:
         data, aligner = load_run(config.folder)
     pairs = aligner.predict(data, config.target_precision, config.only_new)
-    pairs = _without_rejected(pairs, config.folder)
     write_alignment(config.out, pairs, config.base)
+    if pairs.attrs["rejected"]:
+        num = pairs.attrs["rejected"]
+        note(f"{num} pairs that were rejected by hand since the training are left out")
     note(f"{len(pairs)} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
     if not config.only_new:
         _count_test_links(data, aligner.links(data, "test"), pairs)
@@ -72,20 +72,6 @@ def run(arguments: Sequence[str]) -> None:
             f"what is 'known' is what looks alike by '{data[ANCHOR_EDGE].pivot}': nobody has "
             f"confirmed it"
         )
-
-
-def _without_rejected(pairs: pd.DataFrame, folder: str) -> pd.DataFrame:
-    """Leaves out what people rejected since the training."""
-    decided = last_by_hand(Ledger.of(folder).read())
-    rejected = {tuple(e.get("uri", ())) for e in decided if e["decision"] == "reject"}
-    kept = [pair not in rejected for pair in zip(pairs["source"], pairs["target"], strict=True)]
-    if all(kept):
-        return pairs
-    num = len(pairs) - sum(kept)
-    note(f"{num} pairs that were rejected by hand since the training are left out")
-    rest = pairs[kept]
-    rest.attrs["abstained"] += pairs["source"].nunique() - rest["source"].nunique()
-    return rest
 
 
 def _count_test_links(data: HeteroData, links: Tensor, pairs: pd.DataFrame) -> None:

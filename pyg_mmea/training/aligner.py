@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.calibration import Calibrator, Votes
+from pyg_mmea.calibration import Calibrator, Ledger, Votes
 from pyg_mmea.data import sample_links, validate
 from pyg_mmea.data.alignment_data import entity_fingerprint
 from pyg_mmea.data.textfile import read_json
@@ -23,7 +23,7 @@ from pyg_mmea.nn.models import PCMEA, AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.extension import extend
 from pyg_mmea.training.fitting import Fitting
-from pyg_mmea.training.outcome import predicted_table
+from pyg_mmea.training.outcome import predicted_table, without_rejected
 from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.trained import tell_difference
 from pyg_mmea.typing import ANCHOR_EDGE
@@ -88,6 +88,7 @@ class Aligner:
         #: Whether :meth:`fit` had any epoch left to train.
         self.trained = False
         self._kept: dict[str, Any] = {}
+        self._folder: Path | None = None  # of the run, where its ledger is
 
     @property
     def _state(self) -> dict[str, Any]:
@@ -172,6 +173,7 @@ class Aligner:
             raise FileExistsError(f"{folder} holds a run; resume it or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         self._fit(data, folder, quiet or not first)
+        self._folder = folder
         if first:
             self.save(folder)
         return self
@@ -262,7 +264,8 @@ class Aligner:
         only_new: bool = False,
     ) -> pd.DataFrame:
         """Returns the alignment: known links (training and validation), and all candidates, pairs
-        that are each other's best.
+        that are each other's best. Of a run that has a folder, pairs that people rejected since the
+        training are left out, and counted in ``.attrs["rejected"]``.
 
         Confidence is learned on validation links, so it is about the probability that a pair is
         right given that at least one of its entities has a counterpart, and rather too low, see
@@ -295,7 +298,10 @@ class Aligner:
         if target_precision is not None and not 0 < target_precision <= 1:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
         self.check(data)
-        return predicted_table(data, self._state, self.calibrator, target_precision, only_new)
+        table = predicted_table(data, self._state, self.calibrator, target_precision, only_new)
+        if self._folder is None:
+            return table
+        return without_rejected(table, Ledger.of(self._folder).read())
 
     def extend(self, data: HeteroData) -> Self:
         """Returns an aligner for a pair that has more than the one that was fitted: entities and
@@ -384,6 +390,7 @@ class Aligner:
         if not (folder / ALIGNER).is_file():
             raise FileNotFoundError(f"{folder / ALIGNER} is missing; 'pyg-mmea train' writes it")
         aligner = cls(**kwargs)
+        aligner._folder = folder
         aligner._kept = load_tensors(folder / ALIGNER)
         try:
             aligner.calibrator.confidence.load_state_dict(aligner._state["confidence"])

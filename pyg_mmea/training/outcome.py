@@ -1,7 +1,7 @@
 """What a run ends in: its summary and its alignment."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea import __version__
 from pyg_mmea.calibration import Calibrator, Votes
+from pyg_mmea.calibration.ledger import last_by_hand
 from pyg_mmea.metrics import pseudo_label_precision
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.phase import PhaseResult
@@ -148,3 +149,20 @@ def predicted_table(
         in_table = torch.cat([known[0], found[0]])
         table.attrs["abstained"] = int((~torch.isin(new_s.nonzero().view(-1), in_table)).sum())
     return table
+
+
+def without_rejected(table: pd.DataFrame, entries: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Leaves out what people rejected since the training; how much that is, is in
+    ``.attrs["rejected"]``.
+
+    Args:
+        table (pandas.DataFrame): What :func:`predicted_table` returns.
+        entries (Iterable[dict]): Entries of the ledger of the run.
+    """
+    decided = last_by_hand(entries)
+    rejected = {tuple(e.get("uri", ())) for e in decided if e["decision"] == "reject"}
+    kept = [pair not in rejected for pair in zip(table["source"], table["target"], strict=True)]
+    rest = table[kept].reset_index(drop=True)
+    rest.attrs["rejected"] = len(table) - len(rest)
+    rest.attrs["abstained"] += table["source"].nunique() - rest["source"].nunique()
+    return rest

@@ -766,6 +766,24 @@ def test_the_ledger_replays_after_a_pseudo_label_was_a_seed_for_a_while(
     assert before.result["num_pseudo_labels"] == len(first)
 
 
+def test_what_was_rejected_since_is_not_predicted(pair: HeteroData, tmp_path: Path) -> None:
+    aligner = _aligner(epochs=2, refit=False).fit(pair, tmp_path, quiet=True)
+    before = aligner.predict(pair)
+    wrong = tuple(aligner.alignment["pairs"][:, 0].tolist())
+    decisions = Decisions(pair, Ledger(tmp_path / LEDGER_NAME))
+    decisions.record([Decision("reject", wrong)])
+    uris = [
+        pair[side].uri[entity] for side, entity in zip(("source", "target"), wrong, strict=True)
+    ]
+    for one in (aligner, Aligner.load(tmp_path)):
+        after = one.predict(pair)
+        assert len(after) == len(before) - 1
+        assert uris not in after[["source", "target"]].values.tolist()
+        assert after.attrs["abstained"] == before.attrs["abstained"] + 1
+    decisions.record([Decision("undo", wrong)])
+    assert aligner.predict(pair).equals(before)
+
+
 def test_all_test_links_may_be_accepted(tmp_path: Path) -> None:
     pair = FakeMMKG(num_links=20, seed_ratio=0.9)[0]
     anchors = pair[ANCHOR_EDGE]
