@@ -299,9 +299,8 @@ class Aligner:
             raise ValueError(f"'target_precision' needs to be in (0, 1] (got {target_precision})")
         self.check(data)
         table = predicted_table(data, self._state, self.calibrator, target_precision, only_new)
-        if self._folder is None:
-            return table
-        return without_rejected(table, Ledger.of(self._folder).read())
+        entries = [] if self._folder is None else Ledger.of(self._folder).read()
+        return without_rejected(table, entries)
 
     def extend(self, data: HeteroData) -> Self:
         """Returns an aligner for a pair that has more than the one that was fitted: entities and

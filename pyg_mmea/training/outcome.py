@@ -161,7 +161,8 @@ def without_rejected(table: pd.DataFrame, entries: Iterable[dict[str, Any]]) -> 
     """
     decided = last_by_hand(entries)
     rejected = {tuple(e.get("uri", ())) for e in decided if e["decision"] == "reject"}
-    kept = [pair not in rejected for pair in zip(table["source"], table["target"], strict=True)]
+    pairs = zip(table["source"], table["target"], strict=True)
+    kept = pd.Series([pair not in rejected for pair in pairs], dtype=bool)
     rest = table[kept].reset_index(drop=True)
     rest.attrs["rejected"] = len(table) - len(rest)
     rest.attrs["abstained"] += table["source"].nunique() - rest["source"].nunique()
