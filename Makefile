@@ -54,8 +54,10 @@ format: $(VENV)/.setup-dev
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
 	@$(FORMAT) $(SOURCES)
 
+# Tensors of tests are small: a process a core is faster than threads.
 test: lint docs $(VENV)/.setup-scatter
-	@$(BIN)/python -m pytest --quiet --durations=5 \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet --durations=5 \
+	  --numprocesses auto --maxprocesses 4 --dist worksteal \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 docs: $(VENV)/.setup-docs
