@@ -22,7 +22,7 @@ autodoc_typehints = "none"  # the docstrings say it
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_custom_sections = [("Shapes", "notes_style")]
 napoleon_use_rtype = False
-MODULES = ("errors", "testing", "typing")
+MODULES = ("errors", "typing")
 # References to the members that PyTorch's classes bring along are not ours.
 autodoc_inherit_docstrings = False
 
