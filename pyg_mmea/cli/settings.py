@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from textwrap import indent, wrap
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,14 @@ _CLASSES = {
     "model": {"class_path": "pyg_mmea.nn.PCMEA"},
     "objective": {"class_path": "pyg_mmea.loss.objective.PCMEAObjective"},
 }
+
+
+def _without_torch(classes: re.Match[str]) -> str:
+    """Leaves out the classes of PyTorch and PyG."""
+    names = "".join(classes[1].split()).split(",")  # long ones are wrapped in their middle
+    ours = [name for name in names if not name.startswith(("torch", "lightning."))]
+    lines = wrap("known subclasses: " + ", ".join(ours), 54)
+    return ",\n" + indent("\n".join(lines), 24 * " ")
 
 
 class _Parser(ArgumentParser):
@@ -41,10 +50,9 @@ class _Parser(ArgumentParser):
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         """Without the hundreds of layers and transforms of PyTorch and PyG that would fit, too, and
         without the markup of docstrings."""
-        text = re.sub(
-            r",\s+known\s+subclasses:\s+torch[^)]*", "", super().format_help(*args, **kwargs)
-        )
-        return re.sub(r":(?:obj|class|meth|func|attr):`~?(?:[\w.]*\.)?([^`]*)`", r"\1", text)
+        text = super().format_help(*args, **kwargs)
+        text = re.sub(r",\s+known\s+subclasses:\s+([^)]*)", _without_torch, text)
+        return re.sub(r":(?:obj|class|meth|func|attr):`(?:~[\w.]*\.)?([^`]*)`", r"\1", text)
 
     def instantiate(self, *args: Any, **kwargs: Any) -> Namespace:
         if not self.classes:  # the outermost parser hands 'make' down
