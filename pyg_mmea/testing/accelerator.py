@@ -1,13 +1,15 @@
 """A device that is not there, to find what is left on the CPU."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.optim import optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -15,9 +17,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _DEVICE = torch.device("lazy")
 
 _aten = torch.ops.aten
-_MOVES = {_aten._to_copy.default, _aten.copy_.default}
+_MIXED = {  # take tensors on two devices
+    _aten._to_copy.default,
+    _aten.copy_.default,
+    _aten._foreach_copy_.default,
+}
+_JOINS = {_aten.cat.default, _aten.stack.default}  # take no scalar of another device
 _PUTS = {_aten.index_put.default, _aten.index_put_.default, _aten._index_put_impl_.default}
-_FACTORIES = {torch.tensor, torch.as_tensor}
+_FACTORIES = {
+    torch.tensor,
+    torch.as_tensor,
+    torch.asarray,
+    torch.sparse_coo_tensor,
+    Tensor.new_tensor,
+}
 
 
 @contextmanager
@@ -31,22 +44,29 @@ def emulated_accelerator() -> Iterator[torch.device]:
             encoder.to(device)(x.to(device), edge_index.to(device)).sum().backward()
 
     The CPU computes, but as with a GPU it is an error if an operation gets tensors on two devices
-    (but scalars, and indices on the CPU), or if NumPy gets a tensor that was not brought back by
-    :meth:`~torch.Tensor.cpu`. Kernels of a GPU, its random numbers and :class:`torch.Generator`,
-    autocast to half precision and asynchrony are not emulated.
+    (but scalars that it only reads, and indices on the CPU), or if NumPy gets a tensor that was not
+    brought back by :meth:`~torch.Tensor.cpu`. Kernels of a GPU, its random numbers and
+    :class:`torch.Generator`, autocast to half precision and asynchrony are not emulated, nor are
+    gradients of sparse tensors and :mod:`torch.utils.checkpoint`. What asks for ``is_cuda`` gets
+    the answer of a CPU. Blocks of two threads must not overlap.
 
     Yields:
         torch.device: The device.
     """
+    autocast, known = torch.autocast.__init__, optimizer._get_fused_kernels_supported_devices
 
-    def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
-        return nullcontext() if device_type == _DEVICE.type else real(device_type, *args, **kwargs)
+    def autocast_or_not(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+        if device_type == _DEVICE.type:
+            autocast(self, "cpu", enabled=False)
+        else:
+            autocast(self, device_type, *args, **kwargs)
 
-    real = torch.autocast
+    def known_and_this() -> list[str]:
+        return [*known(), _DEVICE.type]
+
     with (
-        mock.patch.object(torch, "autocast", autocast),
-        # The fused kernel asks for a device that it knows.
-        mock.patch("torch.optim.adam._device_dtype_check_for_fused"),
+        mock.patch.object(torch.autocast, "__init__", autocast_or_not),
+        mock.patch.object(optimizer, "_get_fused_kernels_supported_devices", known_and_this),
         _Factories(),
         _Operations(),
     ):
@@ -82,12 +102,30 @@ class _Remote(Tensor):
         return self.values_here.tolist()
 
     def new_tensor(  # type: ignore[override]
-        self, data: Any, *, device: Any = _DEVICE, **kwargs: Any
+        self, data: Any, *, device: Any = None, requires_grad: bool = False, **kwargs: Any
     ) -> Tensor:
-        return self.values_here.new_tensor(data, **kwargs).to(device)
+        out = self.values_here.new_tensor(data, **kwargs).to(device or _DEVICE)
+        return out.requires_grad_(requires_grad)
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        if not force:
+            raise TypeError(f"a tensor on '{_DEVICE}' is no array; 'cpu' brings it back")
+        return self.values_here.numpy()
+
+    @property
+    def data(self) -> Tensor:
+        return super().data
+
+    @data.setter
+    def data(self, other: Tensor) -> None:
+        Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        self.values_here = _here(other)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.values_here.__reduce_ex__(protocol)
+
+    def __format__(self, format_spec: str) -> str:
+        return format(self.values_here, format_spec)
 
     def __repr__(self, **kwargs: Any) -> str:  # type: ignore[override]
         return f"{self.values_here!r} on '{_DEVICE}'"
@@ -138,28 +176,36 @@ class _Factories(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         rest = dict(kwargs or {})
-        device = rest.pop("device", None) if func in _FACTORIES else None
+        if func not in _FACTORIES:
+            return func(*args, **rest)
+        device, grad = rest.pop("device", None), rest.pop("requires_grad", False)
         out = func(*args, **rest)
-        return out if device is None else out.to(device)
+        out = out if device is None else out.to(device)
+        return out.requires_grad_() if grad else out  # a leaf
 
 
 def _run(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     tensors = list(_tensors((*args, *kwargs.values())))
+    written, returned = _aliases(func)
+    given = dict(zip(written, args, strict=False)) | kwargs
+    places = {alias: given[name] for name, alias in written.items() if alias and name in given}
     to = kwargs.get("device")
     is_remote = any(isinstance(x, _Remote) for x in tensors)
-    if is_remote and func not in _MOVES:
-        _check_devices(func, args, tensors)
+    if is_remote and func not in _MIXED:
+        _check_devices(func, args, tensors, list(_tensors(places.values())))
     if to is not None:
         is_remote = torch.device(to).type == _DEVICE.type
         kwargs["device"] = torch.device("cpu") if is_remote else to
+    if func is _aten._to_copy.default:
+        kwargs.pop("layout", None)  # that of the wrapper
     out = func(*map(_here, args), **{name: _here(x) for name, x in kwargs.items()})
-    written, returned = _aliases(func)
-    if returned:  # what an operation writes to and returns is the argument that was given
-        given = dict(zip(written, args, strict=False)) | kwargs
-        places = {alias: given[name] for name, alias in written.items() if alias and name in given}
-        outs = tuple(places[alias] for alias in returned if alias in places)
-        if outs:
-            return outs[0] if len(outs) == 1 else outs
+    for x in _tensors(places.values()):
+        if isinstance(x, _Remote) and _form(x) != _form(x.values_here):
+            x.data = _Remote(x.values_here)
+    # What an operation writes to and returns is the argument that was given.
+    outs = tuple(places[alias] for alias in returned if alias in places)
+    if outs:
+        return outs[0] if len(outs) == 1 else outs
     return _there(out) if is_remote else out
 
 
@@ -183,12 +229,17 @@ def _there(x: Any) -> Any:
     return _Remote(x) if isinstance(x, Tensor) else x
 
 
-def _check_devices(func: Any, args: tuple, tensors: list[Tensor]) -> None:
+def _form(x: Tensor) -> tuple[torch.Size, tuple[int, ...]]:
+    return x.shape, x.stride() if x.layout == torch.strided else ()
+
+
+def _check_devices(func: Any, args: tuple, tensors: list[Tensor], written: list[Tensor]) -> None:
     if func is _aten.index.Tensor and isinstance(args[0], _Remote):
         return  # indices may be on the CPU
     if func in _PUTS and isinstance(args[0], _Remote):
-        tensors = [args[2]]
-    if any(x.dim() > 0 and not isinstance(x, _Remote) for x in tensors):
+        tensors = [args[0], args[2]]
+    strict = tensors if func in _JOINS else [*written, *(x for x in tensors if x.dim() > 0)]
+    if not all(isinstance(x, _Remote) for x in strict):
         sizes = [f"{list(x.shape)} on '{x.device}'" for x in tensors]
         raise RuntimeError(f"'{func}' needs its tensors on one device (got {', '.join(sizes)})")
 

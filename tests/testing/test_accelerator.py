@@ -1,11 +1,13 @@
 """No GPU is needed to find what a GPU would not forgive: all that runs on one runs here on a device
 that is emulated."""
 
+import copy
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -54,11 +56,24 @@ class TestEmulation:
             lambda: x.index_select(0, torch.tensor([1])),
             lambda: torch.ones(3)[torch.tensor([1], device=device)],
             lambda: x.index_put_((torch.tensor([1]),), torch.ones(2)),
+            lambda: torch.stack([x[0, 0], torch.tensor(1.0)]),
+            lambda: torch.tensor(0.0).add_(x.sum()),
+            lambda: torch.add(x, 1, out=torch.empty(3, 2)),
         ):
             with pytest.raises(RuntimeError, match="needs its tensors on one device"):
                 mixed()
-        with pytest.raises(RuntimeError):
-            x.numpy()
+        for to_numpy in (x.numpy, lambda: np.asarray(x)):
+            with pytest.raises(TypeError, match="'cpu' brings it back"):
+                to_numpy()
+        assert x.numpy(force=True).tolist() == [[1, 1]] * 3
+
+    def test_copies_are_made_between_devices(self, device: torch.device) -> None:
+        x, there = torch.zeros(3), torch.zeros(3, device=device)
+        there[1:] = torch.ones(2)
+        x.copy_(there)
+        assert x.tolist() == [0, 1, 1]
+        torch._foreach_copy_([there], [torch.ones(3)])
+        assert there.tolist() == [1, 1, 1]
 
     def test_indices_may_be_on_the_cpu(self, device: torch.device) -> None:
         x = torch.arange(3.0, device=device)
@@ -73,7 +88,9 @@ class TestEmulation:
             lambda device: torch.zeros(2, device=device),
             lambda device: torch.tensor([0, 0], device=device),
             lambda device: torch.as_tensor([0, 0], device=device),
+            lambda device: torch.asarray([0, 0], device=device),
             lambda device: torch.ones(3, device=device).new_tensor([0, 0]),
+            lambda device: torch.ones(3).new_tensor([0, 0], device=device),
             lambda device: torch.ones(2, device=device).new_zeros(2),
             lambda device: torch.zeros_like(torch.ones(2), device=device),
             lambda device: torch.ones(2, device=device).zero_(),
@@ -94,15 +111,69 @@ class TestEmulation:
         torch.cumsum(torch.ones(3, device=device), 0, out=out[1:])
         assert out.tolist() == [0, 1, 2, 3]
 
-    def test_training_is_that_of_the_cpu(self, device: torch.device) -> None:
+    def test_a_leaf_is_made_there(self, device: torch.device) -> None:
+        x = torch.tensor([1.0, 2.0], device=device, requires_grad=True)
+        x.square().sum().backward()
+        assert x.grad is not None
+        assert x.grad.tolist() == [2, 4]
+        assert x.new_tensor([1.0], requires_grad=True).is_leaf
+
+    def test_shapes_change_in_place(self, device: torch.device) -> None:
+        x = torch.arange(4.0, device=device).requires_grad_()
+        y = (2 * x).view(2, 2)
+        y.t_()
+        assert y.stride() == (1, 2)
+        y.unsqueeze_(0)
+        assert y.shape == (1, 2, 2)
+        y[0, 0].square().sum().backward()
+        assert x.grad is not None
+        assert x.grad.tolist() == [0, 0, 16, 0]
+        out = torch.empty(0, device=device)
+        torch.cumsum(torch.ones(3, device=device), 0, out=out)
+        assert out.shape == (3,)
+
+    def test_data_are_replaced(self, device: torch.device) -> None:
+        layer = torch.nn.Linear(2, 2).to(device)
+        layer.weight.data = torch.ones(2, 2, device=device)
+        layer.weight.data.mul_(2)
+        assert layer.weight.tolist() == [[2, 2], [2, 2]]
+        layer.double()
+        assert layer(torch.ones(1, 2, device=device).double()).dtype == torch.double
+        twin = copy.deepcopy(layer)
+        twin.weight.data.zero_()
+        assert twin.weight.device == device
+        assert layer.weight.tolist() == [[2, 2], [2, 2]]
+
+    @pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+    def test_sparse_ones_come_and_go(self, layout: torch.layout, device: torch.device) -> None:
+        x = torch.eye(3).to_sparse(layout=layout)
+        there = x.to(device)
+        assert there.layout == layout
+        assert (there @ torch.ones(3, 1, device=device)).device == device
+        assert torch.equal(there.cpu().to_dense(), torch.eye(3))
+
+    def test_autocast_does_nothing(self, device: torch.device) -> None:
+        @torch.amp.autocast(device.type, dtype=torch.half)
+        def double(x: Tensor) -> Tensor:
+            return x @ x
+
+        assert double(torch.eye(2, device=device)).dtype == torch.float
+
+    def test_a_scalar_is_formatted(self, device: torch.device) -> None:
+        assert f"{torch.tensor(1.5, device=device):.2f}" == "1.50"
+
+    @pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD, torch.optim.Adagrad])
+    def test_training_is_that_of_the_cpu(
+        self, optimizer: Callable[..., torch.optim.Optimizer], device: torch.device
+    ) -> None:
         x = torch.randn(8, 3)
         layers = []
         for place in (torch.device("cpu"), device):
             torch.manual_seed(0)
             layer = torch.nn.Linear(3, 2).to(place)
-            optimizer = torch.optim.Adam(layer.parameters(), fused=True)
+            steps = optimizer(layer.parameters(), lr=0.1, fused=True)
             layer(x.to(place)).square().mean().backward()
-            optimizer.step()
+            steps.step()
             layers.append(layer)
         assert layers[1].weight.device == device
         assert torch.equal(layers[0].weight, layers[1].weight.cpu())
@@ -116,10 +187,10 @@ class TestEmulation:
         assert x.tolist() == [1, 1]
 
     def test_all_is_as_before_outside(self) -> None:
-        before = torch.autocast
+        before = torch.autocast.__init__
         with pytest.raises(KeyError), emulated_accelerator():
             raise KeyError
-        assert torch.autocast is before
+        assert torch.autocast.__init__ is before
         with pytest.raises(NotImplementedError):
             torch.zeros(2, device="lazy")
 
