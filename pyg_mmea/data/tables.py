@@ -54,11 +54,11 @@ class GraphTables:
         Args:
             modality (str): What they describe.
             entities (ndarray): Local ids :math:`(K)`.
-            rows (ndarray): Features :math:`(K, D)`.
+            rows (ndarray): Features :math:`(K, D)`, which are kept in single precision.
         """
         x = torch.zeros(self.num_entities, rows.shape[1])
         mask = torch.zeros(self.num_entities, dtype=torch.bool)
         index = torch.from_numpy(np.ascontiguousarray(entities))
-        x[index] = torch.from_numpy(np.array(rows))
+        x[index] = torch.from_numpy(np.array(rows, dtype=np.float32))
         mask[index] = True
         self.features[modality] = (x, mask)
