@@ -1,6 +1,5 @@
 """Names that every subpackage shares: modalities, graph sides and edge types."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
@@ -11,8 +10,8 @@ from torch.nn import ModuleDict
 EdgeType = tuple[str, str, str]
 #: One of the two graphs.
 Side = Literal["source", "target"]
-#: Embeddings of both graphs by side and modality, to be read.
-Embeddings = Mapping[str, Mapping[str, Tensor]]
+#: Embeddings of both graphs by side and modality.
+Embeddings = dict[str, dict[str, Tensor]]
 
 
 class Modality(StrEnum):

@@ -10,12 +10,12 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator
 from pyg_mmea.data import HideAnchors
-from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.nn.models import AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.fitting import align, in_precision
 from pyg_mmea.training.trained import Trained, bring
 from pyg_mmea.training.views import Beliefs, ViewEmbedder
-from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES
+from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE, SIDES, Embeddings
 from pyg_mmea.utils.pairs import contains, judge
 
 

@@ -15,7 +15,7 @@ from pyg_mmea.calibration import Calibrator, Ledger, doubtful_links
 from pyg_mmea.calibration.vote import check_excluded
 from pyg_mmea.data import HideAnchors, feature_fits, sample_links
 from pyg_mmea.metrics import evaluate_alignment
-from pyg_mmea.nn.models import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.nn.models import AlignmentModel, PairSpec
 from pyg_mmea.training.callbacks import forget_phase
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.module import AlignmentModule
@@ -26,6 +26,7 @@ from pyg_mmea.training.resources import is_first_process
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.training.trained import Trained
 from pyg_mmea.training.views import voter_names
+from pyg_mmea.typing import Embeddings
 from pyg_mmea.utils.io import fingerprint
 
 logger = logging.getLogger(__name__)

@@ -17,12 +17,11 @@ from pyg_mmea.data.alignment_data import entity_fingerprint
 from pyg_mmea.metrics import hits_at_k, mean_reciprocal_rank
 from pyg_mmea.metrics.ranks import link_ranks
 from pyg_mmea.nn import AlignmentModel, MomentumEncoder
-from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.data import epoch_seed
 from pyg_mmea.training.identity import check_same_run
 from pyg_mmea.training.views import ViewEmbedder
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import SIDES, Embeddings
 
 
 class AlignmentModule(LightningModule):

@@ -9,9 +9,8 @@ from torch_geometric.data.storage import NodeStorage
 
 from pyg_mmea.calibration import even_weights, split_parts, weighted_joint
 from pyg_mmea.nn import AlignmentModel, LinkPropagation
-from pyg_mmea.nn.models import Embeddings
 from pyg_mmea.training.config import TrainingConfig
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import SIDES, Embeddings
 
 Beliefs = tuple[Tensor, Tensor]  # links (2, A), and how sure each is (A)
 

@@ -1,6 +1,6 @@
 """Alignment models: one file each."""
 
-from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.nn.models.base import AlignmentModel, PairSpec
 from pyg_mmea.nn.models.eva import EVA
 from pyg_mmea.nn.models.mclea import MCLEA
 from pyg_mmea.nn.models.meaformer import MEAformer
@@ -13,7 +13,6 @@ __all__ = [
     "PCMEA",
     "AlignmentModel",
     "ConcatModel",
-    "Embeddings",
     "MEAformer",
     "MultiModalModel",
     "PairSpec",

@@ -12,9 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.nn.message_graph import bidirectional, versions
-from pyg_mmea.typing import RELATION_EDGE, SIDES, Modality, is_reserved
-
-Embeddings = dict[str, dict[str, Tensor]]
+from pyg_mmea.typing import RELATION_EDGE, SIDES, Embeddings, Modality, is_reserved
 
 # edge_index -> what the edges were made of, and the edges with inverse ones; copies of a model,
 # such as its momentum encoder, share them and so the sorted graph of each mini-batch

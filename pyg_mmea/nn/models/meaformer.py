@@ -8,8 +8,9 @@ from torch.nn import Linear, ModuleDict
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.nn.fusion import CrossModalTransformer
-from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
+from pyg_mmea.nn.models.base import AlignmentModel, PairSpec
 from pyg_mmea.nn.models.multimodal import MultiModalModel
+from pyg_mmea.typing import Embeddings
 from pyg_mmea.utils.rows import by_rows
 from pyg_mmea.utils.similarity import unit_rows
 

@@ -17,8 +17,8 @@ from pyg_mmea.nn.encoder.modality import BagEncoder, DenseEncoder
 from pyg_mmea.nn.encoder.relation_reflection import RelationReflectionEncoder
 from pyg_mmea.nn.encoder.structure import structure_encoder as make_structure_encoder
 from pyg_mmea.nn.fusion import WeightedConcat
-from pyg_mmea.nn.models.base import AlignmentModel, Embeddings, PairSpec
-from pyg_mmea.typing import SIDES, Modality
+from pyg_mmea.nn.models.base import AlignmentModel, PairSpec
+from pyg_mmea.typing import SIDES, Embeddings, Modality
 from pyg_mmea.utils.rows import by_rows, take
 
 _BAGS = (Modality.RELATION, Modality.ATTRIBUTE)
