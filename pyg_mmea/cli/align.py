@@ -60,11 +60,13 @@ def run(arguments: Sequence[str]) -> None:
     else:
         data, aligner = load_run(config.folder)
     pairs = aligner.predict(data, config.target_precision, config.only_new)
-    write_alignment(config.out, pairs, config.base)
+    num_written = write_alignment(config.out, pairs, config.base)
     if pairs.attrs["rejected"]:
         num = pairs.attrs["rejected"]
         note(f"{num} pairs that were rejected by hand since the training are left out")
-    note(f"{len(pairs)} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
+    note(f"{num_written} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
+    if num_written < len(pairs):
+        note(f"{len(pairs) - num_written} more are of blank nodes, which this format cannot name")
     if not config.only_new:
         _count_test_links(data, aligner.links(data, "test"), pairs)
     if "pivot" in data[ANCHOR_EDGE]:

@@ -16,6 +16,7 @@ import torch
 from pyg_mmea.data.alignment import make_pair
 from pyg_mmea.data.alignment_data import AlignmentData
 from pyg_mmea.data.frames import read_links
+from pyg_mmea.data.rdf_blank import blank_names
 from pyg_mmea.data.rdf_check import check_rdf
 from pyg_mmea.data.split import split_anchors
 from pyg_mmea.data.tables import GraphTables
@@ -89,8 +90,12 @@ def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables
     graph = _load(source)
     from rdflib import Graph, Literal
 
+    blank = blank_names(graph)
     # rdflib keeps no order; sorting makes local ids reproducible.
-    rows = sorted((str(s), str(p), isinstance(o, Literal), str(o)) for s, p, o in graph)
+    rows = sorted(
+        (blank.get(s, str(s)), str(p), isinstance(o, Literal), blank.get(o, str(o)))
+        for s, p, o in graph
+    )
     names: dict[tuple[int, str], str] = {}
     images: dict[str, str] = {}
     triples: list[tuple[str, str, str]] = []
@@ -169,7 +174,9 @@ def from_rdf(
     """Builds a pair from two RDF graphs; needs the extra :obj:`rdf`.
 
     Triples between resources are relations, those with a literal are attributes, labels
-    (:obj:`rdfs:label`, :obj:`skos:prefLabel`, :obj:`foaf:name`, in this order) are names.
+    (:obj:`rdfs:label`, :obj:`skos:prefLabel`, :obj:`foaf:name`, in this order) are names. Blank
+    nodes are entities, too; as their labels in a file mean nothing elsewhere, their URI is
+    :obj:`"_:"` and a hash of what is said of them.
 
     Args:
         source (rdflib.Graph or str): Source graph, or the path of a file rdflib can read.

@@ -77,7 +77,7 @@ def is_alignment(path: str | os.PathLike[str]) -> bool:
 
 def write_alignment(
     path: str | os.PathLike[str], table: pd.DataFrame, base: str | None = None
-) -> None:
+) -> int:
     """Writes aligned pairs, best first, in the format that the suffix names.
 
     * ``.csv``: UTF-8, header ``source,target,confidence,rank_margin`` and any further columns.
@@ -93,7 +93,8 @@ def write_alignment(
       IRIs are written as URIs: other characters are percent-encoded as UTF-8 (RFC 3987, section
       3.1).
 
-    The file is there in full or not at all.
+    The last two leave out pairs with a blank node (:obj:`_:` in front), which has no name outside
+    of its file. The file is there in full or not at all.
 
     Args:
         path (str or PathLike): The file to write.
@@ -101,6 +102,9 @@ def write_alignment(
             ``target`` (URIs), ``confidence`` (in [0, 1]) and ``rank_margin``.
         base (str, optional): Put before identifiers without a scheme, as YAGO's
             ``Marco_Reich``, in ``.nt`` and ``.sssom.tsv``. (default: :obj:`None`)
+
+    Returns:
+        int: Number of pairs that are in the file.
 
     Raises:
         ValueError: If the suffix is none of these, a column is missing, a confidence is not in
@@ -121,10 +125,13 @@ def write_alignment(
         ["confidence", "rank_margin"], ascending=False, kind="stable", ignore_index=True
     )
     if write in (_write_nt, _write_sssom):
+        blank = table["source"].str.startswith("_:") | table["target"].str.startswith("_:")
+        table = table[~blank]
         table = table.assign(
             **{side: [_iri(text, base) for text in table[side]] for side in ("source", "target")}
         )
     write(path, table)
+    return len(table)
 
 
 def _write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:

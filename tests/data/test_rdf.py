@@ -93,3 +93,20 @@ def test_broken(tmp_path: Path) -> None:
         from_rdf(tmp_path / "empty.nt", tmp_path / "b.nt", [])
     with pytest.raises(DataError, match="entity 'x' in column 'source' is unknown"):
         from_rdf(tmp_path / "b.nt", tmp_path / "b.nt", [("x", "http://b.org/p")])
+
+
+def test_blank_nodes_keep_their_names(tmp_path: Path) -> None:
+    size = "a:x a:size [ a:height 3 ; a:of [ a:unit 'cm' ] ] , [ a:height 4 ] ."
+    twins = "a:y a:part [ a:colour 'red' ] , [ a:colour 'red' ] ."
+    head = "@prefix a: <http://a.org/> ."
+    (tmp_path / "a.ttl").write_text(f"{head} {size} {twins}")
+    (tmp_path / "b.ttl").write_text(f"{head} a:a a:size [ a:height 9 ] . {twins} {size}")
+    first, again = (_uris(tmp_path / "a.ttl") for _ in range(2))
+    assert first == again
+    blank = {uri for uri in first if uri.startswith("_:")}
+    assert len(blank) == 5
+    assert {*first} - {*_uris(tmp_path / "b.ttl")} == set()
+
+
+def _uris(path: Path) -> list[str]:
+    return from_rdf(path, path, [], features=["relation"])["source"].uri

@@ -211,3 +211,12 @@ def test_alignments_are_told_from_other_files(tmp_path, suffix):
     else:
         other.write_text(f'<http://a/1> <http://a/name> "one" .\n{path.read_text()}')
     assert not is_alignment(other)
+
+
+@pytest.mark.parametrize("suffix", ["nt", "sssom.tsv"])
+def test_blank_nodes_have_no_name_elsewhere(tmp_path, table, suffix):
+    table.loc[0, "target"] = "_:0a1b"
+    path = tmp_path / f"out.{suffix}"
+    assert write_alignment(path, table, base="http://base.org/") == 2
+    assert "0a1b" not in path.read_text()
+    assert write_alignment(tmp_path / "out.csv", table) == 3
