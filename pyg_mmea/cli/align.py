@@ -69,10 +69,11 @@ def run(arguments: Sequence[str]) -> None:
         note(f"{len(pairs) - num_written} more are of blank nodes, which this format cannot name")
     if not config.only_new:
         _count_test_links(data, aligner.links(data, "test"), pairs)
-    if "pivot" in data[ANCHOR_EDGE]:
+    num_pivots = int((pairs["origin"] == "pivot").sum())
+    if num_pivots:
         note(
-            f"what is 'known' is what looks alike by '{data[ANCHOR_EDGE].pivot}': nobody has "
-            f"confirmed it"
+            f"{num_pivots} of them, of origin 'pivot', are seeds that look alike by "
+            f"'{data[ANCHOR_EDGE].pivot}': nobody has confirmed them"
         )
 
 

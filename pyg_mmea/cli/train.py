@@ -226,4 +226,9 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     for split in ("val", "test"):
         if summary.get(split):
             echo(f"\n{split}: {metrics_table(summary[split])}")
+    if summary.get("pivot") is not None:  # runs of older versions do not say
+        note(
+            "\nSeeds and validation links are what looks alike by "
+            f"'{summary['pivot']}': nobody has confirmed them"
+        )
     note(f"\nThe run is in {folder}")

@@ -19,8 +19,8 @@ class PivotAnchors(BaseTransform):
     All links that were known become test links, whatever they were before, as nothing may be
     learned from them; a pair that is among them counts as a seed alone. Seeds that are made this
     way are wrong now and then. Confidence is calibrated on such seeds, too, so a precision that is
-    promised is one against what looks alike, not against the truth. :obj:`pivot` of the links is
-    :obj:`modality` then.
+    promised is one against what looks alike, not against the truth, and metrics of validation links
+    are, too. :obj:`pivot` of the links is :obj:`modality` then.
 
     Args:
         modality (str): The modality to compare, such as :obj:`"image"` or :obj:`"name"`.

@@ -8,7 +8,7 @@ from pyg_mmea.inspect import Inspector, printable
 from pyg_mmea.report import curves, facts, pairs, trust
 from pyg_mmea.report.figure import number, percent
 from pyg_mmea.report.groups import Breakdown
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.io import atomic_write
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _content(
         "precision": precision,
         "threshold": threshold,
         "kept": kept,
+        "pivot": inspector.data[ANCHOR_EDGE].get("pivot"),
         "rule": inspector.aligner.calibrator.confidence.rule,
         "examples": [
             ("The surest pairs", pairs.surest(inspector, kept, num_examples)),

@@ -73,6 +73,7 @@ def extend(
         **state,
         **align(calibrator, voters, torch.cat([known, given], dim=1)),
         "accepted": known,
+        "confirmed": _moved(state["accepted"], today)[0],
         "new": {side: place < 0 for side, place in places.items()},
     }
 

@@ -57,6 +57,7 @@ def summarize(
         "train_seconds": round(run.seconds + (again.seconds if again else 0.0), 2),
         "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": peak_gpu_mb(module.device),
+        "pivot": anchors.get("pivot"),
         "num_seeds": module.train_links.size(1),
         "num_decided_by_hand": seeds.num_decided,
         "num_pseudo_labels": pseudo.size(1),
@@ -111,6 +112,7 @@ def predicted_table(
     part = state["alignment"]
     confidence, known = part["confidence"], part["known"]
     order = confidence.argsort(descending=True, stable=True)
+    pivot = data[ANCHOR_EDGE].get("pivot")
     if target_precision is not None:
         threshold = calibrator.threshold(confidence, target_precision)
         if calibrator.confidence.rule == "agreement":
@@ -127,6 +129,13 @@ def predicted_table(
                 target_precision,
                 threshold.rule,
             )
+        if pivot is not None:
+            logger.warning(
+                "a precision of %s is none against the truth: all validation links are what looks "
+                "alike by '%s'",
+                target_precision,
+                pivot,
+            )
         order = order[confidence[order] >= threshold.value]
     if only_new:
         if "new" not in state:
@@ -136,7 +145,8 @@ def predicted_table(
         order = order[new_s[pairs[0]] | new_t[pairs[1]]]
         known = known[:, new_s[known[0]] | new_t[known[1]]]
     found = part["pairs"][:, order]
-    table = alignment_table(data, known, found, confidence[order], part["margin"][order])
+    accepted = state.get("confirmed", state["accepted"])
+    table = alignment_table(data, known, found, confidence[order], part["margin"][order], accepted)
     table.attrs["selection"] = None if target_precision is None else threshold.rule
     if part.get("votes"):  # runs of older versions have none
         none = [float("nan")] * known.size(1)

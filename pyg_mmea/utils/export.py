@@ -2,6 +2,7 @@
 web (RDF, SSSOM)."""
 
 import csv
+import math
 import os
 import re
 import uuid
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from pyg_mmea.typing import ANCHOR_EDGE
 from pyg_mmea.utils.io import atomic_write
+from pyg_mmea.utils.pairs import contains
 
 COLUMNS = ("source", "target", "confidence", "rank_margin")
 OWL_SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
@@ -30,9 +33,16 @@ _NAMESPACE = re.compile(r"(.*[/#:]\W*)(\w.*)", re.ASCII)
 
 
 def alignment_table(
-    data: HeteroData, known: Tensor, found: Tensor, confidence: Tensor, margin: Tensor
+    data: HeteroData,
+    known: Tensor,
+    found: Tensor,
+    confidence: Tensor,
+    margin: Tensor,
+    accepted: Tensor | None = None,
 ) -> pd.DataFrame:
-    """Returns links as a table of URIs, known ones in front.
+    """Returns links as a table of URIs, known ones in front. Seeds of
+    :class:`~pyg_mmea.data.PivotAnchors`, which nobody has confirmed, have the origin "pivot" and no
+    confidence.
 
     Args:
         data (HeteroData): The pair.
@@ -40,17 +50,24 @@ def alignment_table(
         found (torch.Tensor): Predicted pairs, best first :math:`(2, P)`.
         confidence (torch.Tensor): Their confidence :math:`(P)`.
         margin (torch.Tensor): Their margin :math:`(P)`.
+        accepted (torch.Tensor, optional): Seeds that people confirmed :math:`(2, C)`.
+            (default: :obj:`None`)
     """
     pairs = torch.cat([known.cpu(), found.cpu()], dim=1)
     num_known, num_found = known.size(1), found.size(1)
     uri_s, uri_t = data["source"].uri, data["target"].uri
+    confirmed = known if "pivot" not in data[ANCHOR_EDGE] else accepted
+    is_pivot = [True] * num_known
+    if confirmed is not None:
+        is_pivot = (~contains(confirmed, known)).tolist()
     table = pd.DataFrame(
         {
             "source": [uri_s[i] for i in pairs[0].tolist()],
             "target": [uri_t[i] for i in pairs[1].tolist()],
-            "confidence": [1.0] * num_known + confidence.tolist(),
+            "confidence": [math.nan if pivot else 1.0 for pivot in is_pivot] + confidence.tolist(),
             "rank_margin": [float("nan")] * num_known + margin.tolist(),
-            "origin": ["known"] * num_known + ["predicted"] * num_found,
+            "origin": ["pivot" if pivot else "known" for pivot in is_pivot]
+            + ["predicted"] * num_found,
         }
     )
     table.attrs["abstained"] = data["source"].num_nodes - pairs[0].unique().numel()
@@ -99,7 +116,8 @@ def write_alignment(
     Args:
         path (str or PathLike): The file to write.
         table (pandas.DataFrame): One row a pair with at least the columns ``source`` and
-            ``target`` (URIs), ``confidence`` (in [0, 1]) and ``rank_margin``.
+            ``target`` (URIs), ``confidence`` (in [0, 1], may be missing where ``origin`` is
+            "pivot") and ``rank_margin``.
         base (str, optional): Put before identifiers without a scheme, as YAGO's
             ``Marco_Reich``, in ``.nt`` and ``.sssom.tsv``. (default: :obj:`None`)
 
@@ -118,7 +136,8 @@ def write_alignment(
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         raise ValueError(f"'table' needs the columns {list(COLUMNS)} (missing: {missing})")
-    if not table["confidence"].between(0, 1).all():
+    sure = table[table["origin"] != "pivot"] if "origin" in table else table
+    if not sure["confidence"].between(0, 1).all():
         raise ValueError("'confidence' needs to be in [0, 1] in every row")
     others = [column for column in table.columns if column not in COLUMNS]
     table = table[[*COLUMNS, *others]].sort_values(
@@ -187,7 +206,8 @@ def _write_sssom(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
         )
         for subject, obj, confidence, other in rows:
             justification = "semapv:SemanticSimilarityThresholdMatching"
-            writer.writerow([subject, "owl:sameAs", obj, justification, float(confidence), other])
+            sure = "" if pd.isna(confidence) else float(confidence)
+            writer.writerow([subject, "owl:sameAs", obj, justification, sure, other])
 
 
 def _pairs(row: Mapping[Hashable, Any]) -> str:

@@ -458,7 +458,7 @@ def test_of_two_processes_one_writes_and_prints(quick, tmp_path: Path) -> None:
         assert (tmp_path / "run" / name).is_file(), name
 
 
-def test_seeds_from_what_looks_alike(cli, tmp_path: Path) -> None:
+def test_seeds_from_what_looks_alike(cli, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     transform = ["--data.transform", "PivotAnchors", "--data.transform.modality", "image"]
     out = tmp_path / "run"
     quick = ["--epochs", "2", "--calibration", "none", "--out", str(out)]
@@ -468,9 +468,39 @@ def test_seeds_from_what_looks_alike(cli, tmp_path: Path) -> None:
     result = json.loads((out / "result.json").read_text())
     anchors = data[ANCHOR_EDGE]
     assert result["num_seeds"] == int((anchors.train_mask | anchors.val_mask).sum())
-    code, _, err = cli("align", out, "--out", tmp_path / "links.csv")
+    assert result["pivot"] == "image"
+
+    path = tmp_path / "links.csv"
+    code, _, err = cli("align", out, "--out", path, "--target-precision=0.9")
     assert code == 0
-    assert "what is 'known' is what looks alike by 'image'" in err
+    assert (
+        "0.9 is none against the truth: all validation links are what looks alike by" in caplog.text
+    )
+    assert f"{result['num_seeds']} of them, of origin 'pivot', are seeds that look alike" in err
+    links = pd.read_csv(path)
+    pivots = links[links["origin"] == "pivot"]
+    assert len(pivots) == result["num_seeds"]
+    assert pivots["confidence"].isna().all()
+    assert not (links["origin"] == "known").any()
+    sssom = tmp_path / "links.sssom.tsv"
+    assert cli("align", out, "--out", sssom)[0] == 0
+    cells = pd.read_csv(sssom, sep="\t", comment="#")["confidence"]
+    assert int(cells.isna().sum()) == len(pivots)
+
+    first = pivots[["source", "target"]].iloc[0]
+    assert cli("audit", out, "--accept", *first)[0] == 0
+    code, _, err = cli("train", "--out", out, "--resume")
+    assert code == 0
+    assert "what looks alike by 'image': nobody has confirmed" in err
+    for options in ((), ("--extend",)):
+        cli("align", out, "--out", path, *options)
+        links = pd.read_csv(path)
+        known = links.loc[links["origin"] == "known", ["source", "target", "confidence"]]
+        assert known.to_numpy().tolist() == [[*first, 1.0]], options
+
+    assert cli("report", out)[0] == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "No link was known: training and validation links are what looks alike by image" in page
 
 
 def test_a_class_that_is_chosen_has_its_own_defaults(tmp_path: Path) -> None:
