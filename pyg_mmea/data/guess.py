@@ -31,6 +31,7 @@ _REFERENCE = {"parent", "ref", "of", "id", "fk", "variant", "related", "similar"
 # Words that are also units, but rather say something else at the end of a name.
 _NO_UNIT = {"min", "max", "std", "day", "week", "piece", "d", "h", "m", "s", "t", "l", "b"}
 _YEAR = {"year", "jahr", "annee", "ano", "anno", "年", "年份", "发布年份", "год"}
+PICTURES = 0.8  # share of pictures among the values of a column of them
 _NEARLY = 0.9  # share of different ids of a column that has a few broken rows
 _SEPARATORS = ("|", ";", ",")
 
@@ -130,8 +131,8 @@ def guess_column(
 
     if not values:
         return guess("ignore", "is empty")
-    pictures = np.mean([text.lower().split("?")[0].endswith(IMAGE_SUFFIXES) for text in some])
-    if pictures >= 0.8:
+    pictures = share_of_pictures(some)
+    if pictures >= PICTURES:
         if some[0].lower().startswith(("http://", "https://")):
             return guess("ignore", "addresses of pictures, which are not fetched")
         if image_folder:
@@ -157,6 +158,12 @@ def guess_column(
         return guess("number", numbers[2], numbers[0], **numbers[1])
     role, why, options = _words(name, cells, values)
     return guess(role, why, None, **options)
+
+
+def share_of_pictures(values: Sequence[str]) -> float:
+    """Share of the values that end like the names of picture files."""
+    ends = [text.lower().split("?")[0].endswith(IMAGE_SUFFIXES) for text in values]
+    return float(np.mean(ends)) if ends else 0.0
 
 
 def _is_code(values: Sequence[str]) -> bool:

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mmea.data.findings import Findings
-from pyg_mmea.data.guess import Guess, find_id, guess_column, nearly_id
+from pyg_mmea.data.guess import (
+    PICTURES,
+    Guess,
+    find_id,
+    guess_column,
+    nearly_id,
+    share_of_pictures,
+)
 from pyg_mmea.data.guess_pair import match_columns
 from pyg_mmea.data.layout import read_folder
 from pyg_mmea.data.layoutfiles import picture_files
@@ -210,7 +217,7 @@ def _draft_graph(side: SideDraft, path: Path, which: int) -> SideDraft:
         draft, graph = FileDraft(path, "rdf"), read_rdf(path, SIDES[which], None)
     side.files.append(draft)
     side.ids[path.stem] = set(graph.uri)
-    draft.columns = _graph_columns(graph)
+    draft.columns = _graph_columns(graph, draft.kind == "rdf" and side.images is None)
     return side
 
 
@@ -220,14 +227,33 @@ def _check_suffix(path: Path) -> None:
         raise DataError(f"a table needs to end in {tables}, RDF in {graphs}", path)
 
 
-def _graph_columns(graph: GraphTables) -> list[Guess]:
+def _graph_columns(graph: GraphTables, has_images: bool) -> list[Guess]:
+    """What the attributes are; with pictures, also the first predicate that names any."""
     names = [graph.attribute_uri[i] for i in graph.attribute_triples[:, 1].tolist()]
     guesses = _attribute_columns(names, graph.attribute_value, {})
+    guesses += _picture_relations(graph) if has_images else []
+    kept = next((g for g in guesses if has_images and g.spec.role == "image"), None)
     for guess in guesses:
-        if guess.spec.role in ("name", "image", "category"):  # names and relations are there
+        if guess.spec.role in ("name", "category"):  # names and relations are there
             guess.spec = ColumnSpec("attribute", guess.label)
             guess.why += "; the graph has names and relations of its own"
+        elif guess.spec.role == "image" and guess is not kept:
+            guess.spec = ColumnSpec("attribute", guess.label)
+            guess.why += "; another one is the image" if kept else "; only their presence counts"
     return guesses
+
+
+def _picture_relations(graph: GraphTables) -> list[Guess]:
+    """Relations whose ends are IRIs of files that are pictures."""
+    ends: dict[int, list[str]] = {}
+    for _, relation, tail in graph.triples.tolist():
+        ends.setdefault(relation, []).append(graph.uri[tail])
+    guesses = [
+        guess_column(graph.relation_uri[i], uris, {})
+        for i, uris in sorted(ends.items())
+        if share_of_pictures(uris) >= PICTURES
+    ]
+    return [guess for guess in guesses if guess.spec.role == "image"]  # those on the web are not
 
 
 def _draft_links(path: Path, sides: tuple[SideDraft, SideDraft]) -> FileDraft:

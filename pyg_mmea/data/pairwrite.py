@@ -84,9 +84,13 @@ def _side(name: str, side: SideDraft, folder: Path) -> Iterator[str]:
     for file in side.files:
         if file.kind in ("rdf", "folder"):
             yield f"  {file.kind}: {_quoted(_relative(file.path, folder))}"
+    loose = [guess for file in side.files if file.kind != "table" for guess in file.columns]
+    if any(file.kind == "rdf" for file in side.files):
+        for guess in [guess for guess in loose if guess.spec.role == "image"]:
+            yield f"  image_predicate: {_quoted(guess.label)}  # {guess.why}, such as {guess.sample}"
+            loose.remove(guess)
     if side.images is not None:
         yield f"  images: {_quoted(_relative(side.images, folder))}  # files are named by ids"
-    loose = [guess for file in side.files if file.kind != "table" for guess in file.columns]
     yield from _columns(loose, "  ")
 
 

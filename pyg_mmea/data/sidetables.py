@@ -20,6 +20,7 @@ from pyg_mmea.data.rdf import read_rdf
 from pyg_mmea.data.sidebuilder import Cells, Side, SideBuilder
 from pyg_mmea.data.tablefile import TableFile, read_table
 from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.progress import track
 
 
@@ -196,7 +197,7 @@ def read_side(
         builder.add_graph(graph, side, pair.find(side.folder))
     elif side.rdf:
         path = pair.find(side.rdf)
-        graph = read_rdf(path, ("source", "target")[which], side.image_predicate or None)
+        graph = read_rdf(path, SIDES[which], side.image_predicate or None)
         if side.image_predicate and not any(graph.image_path or []):
             text = f"no picture is named by '{side.image_predicate}'"
             findings.warning("no picture", text, path)
@@ -227,20 +228,23 @@ def table_files(pair: PairFile) -> Iterator[Path]:
 
 def image_files(pair: PairFile) -> Iterator[Path]:
     """The pictures that a pair names, whether they are there or not."""
-    for side in (pair.source, pair.target):
+    for name, side in zip(SIDES, (pair.source, pair.target), strict=True):
         folder = pair.find(side.images)
         if side.images and folder.is_dir():
             yield from folder.iterdir()
+        if side.rdf and side.image_predicate and pair.find(side.rdf).is_file():
+            graph = read_rdf(pair.find(side.rdf), name, side.image_predicate)
+            yield from (Path(path) for path in graph.image_path or [] if path is not None)
         for table in side.tables:
             column = table.having("image")
             if column is None:
                 continue
             texts = _cells(pair, table, column)[0]
             yield from _pictures(pair, table, table.columns[column], texts)
-        for name, spec in side.columns.items():
+        for label, spec in side.columns.items():
             for values in side.attributes if spec.role == "image" else []:
                 rows = zip(*_cells(pair, values, values.attribute, values.value), strict=True)
-                texts = [text for attribute, text in rows if attribute.strip() == name]
+                texts = [text for attribute, text in rows if attribute.strip() == label]
                 yield from _pictures(pair, values, spec, texts)
 
 

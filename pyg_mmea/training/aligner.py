@@ -287,9 +287,9 @@ class Aligner:
             :class:`~pyg_mmea.data.PivotAnchors`, which have no confidence), for each voter,
             modalities and the momentum encoder, ``rank_<voter>``, the worse of the ranks that it
             gives either entity for the other (from 1, halves under ties; none where it abstains,
-            or of known links), and ``run``, the id of the run as in :obj:`result.json`; best first. The number
-            of source entities left out (with :obj:`only_new`, of new ones) is in
-            ``.attrs["abstained"]``, what selected the pairs in ``.attrs["selection"]``, see
+            or of known links), and ``run``, the id of the run as in :obj:`result.json`; best
+            first. The number of source entities left out (with :obj:`only_new`, of new ones) is
+            in ``.attrs["abstained"]``, what selected the pairs in ``.attrs["selection"]``, see
             :class:`~pyg_mmea.calibration.Threshold`.
 
         Raises:

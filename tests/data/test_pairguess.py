@@ -157,3 +157,31 @@ def test_one_name_and_one_picture(tmp_path: Path) -> None:
     )
     columns = draft_pair([tmp_path / "b.csv"], [tmp_path / "b.csv"]).sides[0].columns
     assert [guess.spec.role for guess in columns] == ["id", "name", "text"]
+
+
+def test_pictures_of_rdf(tmp_path: Path) -> None:
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    head = "@prefix x: <http://x.org/> .\n"
+    literals = "".join(f'x:a{i} x:photo "p/{i}.png" ; x:scan "s/{i}.png" .\n' for i in range(4))
+    links = "".join(
+        f"<http://y.org/{i}> x:shows <q/{i}.jpg> , <http://y.org/{i}0> ; "
+        f"x:web <http://web.org/{i}.jpg> .\n"
+        for i in range(4)
+    )
+    (tmp_path / "a.ttl").write_text(head + literals)
+    (tmp_path / "b.ttl").write_text(head + links.replace(" , <", " ; x:like <"))
+    draft = draft_pair([tmp_path / "a.ttl"], [tmp_path / "b.ttl"])
+    path = tmp_path / "pair.yaml"
+    path.write_text(pair_text(draft, tmp_path), encoding="utf-8")
+    pair = read_pair_file(path, Findings(strict=True))
+    assert pair is not None
+    assert pair.source.image_predicate == "http://x.org/photo"
+    assert {name: spec.role for name, spec in pair.source.columns.items()} == {
+        "http://x.org/scan": "attribute"
+    }
+    assert pair.target.image_predicate == "http://x.org/shows"
+    findings, content = check_pair(path, images=False)
+    assert findings.num_errors == 0
+    assert content is not None
+    for side in content.sides:
+        assert side.num_images == 4

@@ -117,6 +117,23 @@ def test_an_edited_picture_of_a_table_of_values_is_read_anew(tmp_path: Path) -> 
     assert TablePair(str(path)).processed_paths[0] != first
 
 
+def test_an_edited_picture_of_rdf_is_read_anew(tmp_path: Path) -> None:
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    for side in "ab":
+        lines = [f'<http://{side}.org/{i}> <http://x.org/photo> "{side}{i}.png" .' for i in "12"]
+        (tmp_path / f"{side}.nt").write_text("\n".join(lines))
+        for i in "12":
+            Image.new("RGB", (8, 8), "red").save(tmp_path / f"{side}{i}.png")
+    path = tmp_path / "pair.yaml"
+    path.write_text(
+        "source: {rdf: a.nt, image_predicate: http://x.org/photo}\n"
+        "target: {rdf: b.nt, image_predicate: http://x.org/photo}\n"
+    )
+    assert TablePair(str(path))[0]["source"].image_mask.tolist() == [True, True]
+    (tmp_path / "a2.png").unlink()
+    assert TablePair(str(path))[0]["source"].image_mask.tolist() == [True, False]
+
+
 def test_a_path_from_another_folder_finds_the_copy(
     table_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
