@@ -61,10 +61,13 @@ class FileDraft:
 
 @dataclass
 class SideDraft:
-    """A side: its files and its folder of pictures."""
+    """A side: its files, its folder of pictures, and of RDF the languages of its labels and the one
+    to take."""
 
     files: list[FileDraft]
     images: Path | None = None
+    languages: dict[str, int] = field(default_factory=dict)
+    language: str = ""
     ids: dict[str, set[str]] = field(default_factory=dict)
 
     @property
@@ -118,8 +121,17 @@ def draft_pair(
         for which, (files, folder) in enumerate(zip((source, target), images, strict=True))
     ]
     match_columns(sides[0].columns, sides[1].columns)
+    _choose_language(sides[0], sides[1])
     both = (sides[0], sides[1])
     return PairDraft(both, None if links is None else _draft_links(links, both))
+
+
+def _choose_language(source: SideDraft, target: SideDraft) -> None:
+    """Takes the language that most entities of both sides have a label in."""
+    both = source.languages.keys() & target.languages.keys()
+    if both and max(len(source.languages), len(target.languages)) > 1:
+        counts = {name: min(source.languages[name], target.languages[name]) for name in both}
+        source.language = target.language = max(sorted(both), key=counts.__getitem__)
 
 
 def _draft_side(files: Sequence[Path], which: int, images: Path | None) -> SideDraft:
@@ -217,6 +229,7 @@ def _draft_graph(side: SideDraft, path: Path, which: int) -> SideDraft:
         draft, graph = FileDraft(path, "rdf"), read_rdf(path, SIDES[which], None)
     side.files.append(draft)
     side.ids[path.stem] = set(graph.uri)
+    side.languages = graph.languages
     draft.columns = _graph_columns(graph, draft.kind == "rdf" and side.images is None)
     return side
 

@@ -98,6 +98,7 @@ class SideSpec:
     attributes: list[ValueSpec] = field(default_factory=list)
     rdf: str = ""
     image_predicate: str = ""
+    language: str = ""
     folder: str = ""
     images: str = ""
     columns: dict[str, ColumnSpec] = field(default_factory=dict)

@@ -84,10 +84,14 @@ def _side(name: str, side: SideDraft, folder: Path) -> Iterator[str]:
     for file in side.files:
         if file.kind in ("rdf", "folder"):
             yield f"  {file.kind}: {_quoted(_relative(file.path, folder))}"
+    if side.language:
+        found = ", ".join(f"{count:,} in {name}" for name, count in side.languages.items())
+        yield f"  language: {_quoted(side.language)}  # of labels: {found}"
     loose = [guess for file in side.files if file.kind != "table" for guess in file.columns]
     if any(file.kind == "rdf" for file in side.files):
         for guess in [guess for guess in loose if guess.spec.role == "image"]:
-            yield f"  image_predicate: {_quoted(guess.label)}  # {guess.why}, such as {guess.sample}"
+            why = f"{guess.why}, such as {guess.sample}"
+            yield f"  image_predicate: {_quoted(guess.label)}  # {why}"
             loose.remove(guess)
     if side.images is not None:
         yield f"  images: {_quoted(_relative(side.images, folder))}  # files are named by ids"

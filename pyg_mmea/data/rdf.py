@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -80,7 +81,14 @@ def _load(graph: RDF) -> Graph:
         raise DataError(f"is no RDF that can be read ({error})", path) from error
 
 
-def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables:
+def is_language(tag: str, wanted: str) -> bool:
+    """Whether a tag is of a language, as :obj:`"en-GB"` is of :obj:`"en"`."""
+    return f"{tag}-".lower().startswith(f"{wanted}-".lower())
+
+
+def read_rdf(
+    source: RDF, side: str, image_predicate: str | None, language: str | None = None
+) -> GraphTables:
     """One graph of RDF; see :func:`from_rdf`.
 
     Raises:
@@ -93,23 +101,26 @@ def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables
     blank = blank_names(graph)
     # rdflib keeps no order; sorting makes local ids reproducible.
     rows = sorted(
-        (blank.get(s, str(s)), str(p), isinstance(o, Literal), blank.get(o, str(o)))
+        (
+            *(blank.get(s, str(s)), str(p), isinstance(o, Literal), blank.get(o, str(o))),
+            getattr(o, "language", None) or "",
+        )
         for s, p, o in graph
     )
-    names: dict[tuple[int, str], str] = {}
+    labels: dict[str, list[tuple[int, str, str]]] = {}  # predicate, language, text
     images: dict[str, str] = {}
     triples: list[tuple[str, str, str]] = []
     attributes: list[tuple[str, str, str]] = []
-    for subject, predicate, is_literal, value in rows:
+    for subject, predicate, is_literal, value, tag in rows:
         if predicate == image_predicate:
             images.setdefault(subject, value)
         elif is_literal and predicate in _NAMES:
-            names.setdefault((_NAMES.index(predicate), subject), value)
+            labels.setdefault(subject, []).append((_NAMES.index(predicate), tag, value))
         elif is_literal:
             attributes.append((subject, predicate, value))
         elif predicate != _SAME_AS:
             triples.append((subject, predicate, value))
-    entities = {subject for subject, predicate, _, _ in rows if predicate != _SAME_AS}
+    entities = {subject for subject, predicate, *_ in rows if predicate != _SAME_AS}
     uri = sorted(entities | {tail for _, _, tail in triples})
     if not uri:
         raise DataError(f"the {side} graph holds no entity")
@@ -130,15 +141,34 @@ def read_rdf(source: RDF, side: str, image_predicate: str | None) -> GraphTables
         attribute_triples=pairs.view(-1, 2),
         attribute_value=[value for _, _, value in attributes],
     )
-    if names:
-        ranks = range(len(_NAMES))
-        tables.name = [
-            next((names[rank, name] for rank in ranks if (rank, name) in names), "") for name in uri
-        ]
+    if labels:
+        tables.languages = _languages(labels.values())
+        languages = list(tables.languages)
+        tables.name = [_best_label(labels.get(name, []), languages, language) for name in uri]
     if images:
         paths = [images.get(name) for name in uri]
         tables.image_path = paths if isinstance(source, Graph) else _beside(Path(source), paths)
     return tables
+
+
+def _languages(labels: Iterable[list[tuple[int, str, str]]]) -> dict[str, int]:
+    """How many entities have a label in each language, most first."""
+    found = Counter(tag for known in labels for tag in sorted({tag for _, tag, _ in known}))
+    return {tag: count for tag, count in sorted(found.items(), key=lambda x: (-x[1], x[0])) if tag}
+
+
+def _best_label(
+    labels: list[tuple[int, str, str]], languages: list[str], language: str | None
+) -> str:
+    """The label in the language that is asked for, then by predicate, then without a language or in
+    that of most."""
+
+    def rank(label: tuple[int, str, str]) -> tuple[bool, int, int, str]:
+        predicate, tag, text = label
+        place = languages.index(tag) if tag else -1
+        return language is None or not is_language(tag, language), predicate, place, text
+
+    return min(labels, key=rank, default=(0, "", ""))[2]
 
 
 def _beside(file: Path, paths: list[str | None]) -> list[str | None]:
@@ -169,6 +199,7 @@ def from_rdf(
     seed_ratio: float = 0.3,
     val_ratio: float = 0.1,
     split_seed: int = 0,
+    language: str | None = None,
     **kwargs: Any,
 ) -> AlignmentData:
     """Builds a pair from two RDF graphs; needs the extra :obj:`rdf`.
@@ -188,6 +219,9 @@ def from_rdf(
         seed_ratio (float): Fraction of the links that are seeds. (default: :obj:`0.3`)
         val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
         split_seed (int): Seed of the split. (default: :obj:`0`)
+        language (str, optional): Tag of the language whose labels are names, such as :obj:`"en"`;
+            an entity without any gets another one. (default: :obj:`None`, which means for each
+            graph the language that most of its entities have a label in)
         **kwargs: Further arguments of :func:`make_pair`.
 
     Raises:
@@ -195,8 +229,8 @@ def from_rdf(
         ImportError: If rdflib is not installed.
     """
     graphs = (
-        read_rdf(source, "source", image_predicate),
-        read_rdf(target, "target", image_predicate),
+        read_rdf(source, "source", image_predicate, language),
+        read_rdf(target, "target", image_predicate, language),
     )
     pairs = read_same_as(links)
     index = read_links(pd.DataFrame(pairs, columns=list(SIDES), dtype=object), *graphs)

@@ -16,7 +16,7 @@ from pyg_mmea.data.pairspec import (
     TableSpec,
     ValueSpec,
 )
-from pyg_mmea.data.rdf import read_rdf
+from pyg_mmea.data.rdf import is_language, read_rdf
 from pyg_mmea.data.sidebuilder import Cells, Side, SideBuilder
 from pyg_mmea.data.tablefile import TableFile, read_table
 from pyg_mmea.data.tables import GraphTables
@@ -197,7 +197,8 @@ def read_side(
         builder.add_graph(graph, side, pair.find(side.folder))
     elif side.rdf:
         path = pair.find(side.rdf)
-        graph = read_rdf(path, SIDES[which], side.image_predicate or None)
+        graph = read_rdf(path, SIDES[which], side.image_predicate or None, side.language or None)
+        _note_languages(graph, side, path, findings)
         if side.image_predicate and not any(graph.image_path or []):
             text = f"no picture is named by '{side.image_predicate}'"
             findings.warning("no picture", text, path)
@@ -212,6 +213,17 @@ def read_side(
         if name not in builder.seen:
             findings.error("column missing", f"no attribute is '{name}'", pair.path, column.line)
     return builder.finish()
+
+
+def _note_languages(graph: GraphTables, side: SideSpec, path: Path, findings: Findings) -> None:
+    """Says which labels are taken, where they are in several languages."""
+    found = ", ".join(f"{name} ({count:,})" for name, count in graph.languages.items())
+    if side.language and not any(is_language(name, side.language) for name in graph.languages):
+        text = f"no label is in '{side.language}', the 'language' to take (there are: {found})"
+        findings.warning("language", text, path)
+    elif not side.language and len(graph.languages) > 1:
+        text = f"labels are in several languages, of which 'language' takes one: {found}"
+        findings.warning("language", text, path)
 
 
 def table_files(pair: PairFile) -> Iterator[Path]:

@@ -185,3 +185,23 @@ def test_pictures_of_rdf(tmp_path: Path) -> None:
     assert content is not None
     for side in content.sides:
         assert side.num_images == 4
+
+
+def test_the_language_of_labels_of_rdf(tmp_path: Path) -> None:
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    label = "<http://www.w3.org/2000/01/rdf-schema#label>"
+    for side, languages in (("a", ("de", "en")), ("b", ("fr", "en"))):
+        lines = [f'<http://{side}.org> {label} "x {tag}"@{tag} .' for tag in languages]
+        (tmp_path / f"{side}.nt").write_text("\n".join(lines))
+    path = tmp_path / "pair.yaml"
+    path.write_text("source: {rdf: a.nt}\ntarget: {rdf: b.nt, language: it}\n")
+    findings, _ = check_pair(path)
+    assert [str(each).partition(": ")[2] for each in findings.rules["language"].examples] == [
+        "labels are in several languages, of which 'language' takes one: de (1), en (1)",
+        "no label is in 'it', the 'language' to take (there are: en (1), fr (1))",
+    ]
+    path.write_text(pair_text(draft_pair([tmp_path / "a.nt"], [tmp_path / "b.nt"]), tmp_path))
+    findings, content = check_pair(path)
+    assert "language" not in findings.rules
+    assert content is not None
+    assert [side.graph.name for side in content.sides] == [["x en"], ["x en"]]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from pyg_mmea.data import AlignmentData, from_rdf
+from pyg_mmea.data.rdf import read_rdf
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import ANCHOR_EDGE, RELATION_EDGE
 
@@ -110,3 +111,29 @@ def test_blank_nodes_keep_their_names(tmp_path: Path) -> None:
 
 def _uris(path: Path) -> list[str]:
     return from_rdf(path, path, [], features=["relation"])["source"].uri
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        (None, ["Uhr", "Vase", "plain", "lampe"]),
+        ("en", ["clock", "Vase", "plain", "lamp"]),
+        ("fr", ["Uhr", "Vase", "lampe", "lampe"]),
+    ],
+)
+def test_labels_in_several_languages(
+    tmp_path: Path, language: str | None, names: list[str]
+) -> None:
+    (tmp_path / "a.ttl").write_text(
+        "@prefix a: <http://a.org/> . @prefix l: <http://www.w3.org/2000/01/rdf-schema#> .\n"
+        "@prefix s: <http://www.w3.org/2004/02/skos/core#> .\n"
+        'a:1 l:label "clock"@en-GB , "Uhr"@de . a:2 l:label "Vase"@de ; s:prefLabel "vas"@sv .\n'
+        'a:3 l:label "plain" , "Ding"@de ; s:prefLabel "lampe"@fr .\n'
+        'a:4 l:label "lamp"@en , "lampe"@fr .\n'
+    )
+    path = tmp_path / "a.ttl"
+    data = from_rdf(path, path, [], language=language, features=["name"])
+    assert data["source"].name == names
+    assert read_rdf(path, "source", None).languages == {
+        **{"de": 3, "fr": 2, "en": 1, "en-GB": 1, "sv": 1}
+    }
