@@ -76,6 +76,8 @@ def _likeness(first: Guess, second: Guess) -> Score:
         return 0.0, ""
     names = [_bare(guess.label) for guess in (first, second)]
     name = SequenceMatcher(None, " ".join(names[0]), " ".join(names[1])).ratio()
+    if words_of(first.label) == words_of(second.label):
+        name = 1.1  # before names that are the same without their unit
     words = [{word for word in part if len(word) >= 4} for part in names]
     if words[0] and words[1] and (words[0] <= words[1] or words[1] <= words[0]):
         name = max(name, 0.72)  # price, recommended price

@@ -24,6 +24,7 @@ from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf
 from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_table, sniff
 from pyg_mmea.data.tables import GraphTables
+from pyg_mmea.data.values import parse_dates
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.progress import track
@@ -247,7 +248,11 @@ def _graph_columns(graph: GraphTables, has_images: bool) -> list[Guess]:
     guesses += _picture_relations(graph) if has_images else []
     kept = next((g for g in guesses if has_images and g.spec.role == "image"), None)
     for guess in guesses:
-        if guess.spec.role in ("name", "category"):  # names and relations are there
+        dates = parse_dates(guess.values) if guess.label in graph.dates else None
+        if dates is not None and len(dates.problem) <= 0.1 * len(guess.values):
+            guess.spec, guess.numbers = ColumnSpec("date", guess.label), dates
+            guess.why = "dates by their datatype"
+        elif guess.spec.role in ("name", "category"):  # names and relations are there
             guess.spec = ColumnSpec("attribute", guess.label)
             guess.why += "; the graph has names and relations of its own"
         elif guess.spec.role == "image" and guess is not kept:

@@ -43,6 +43,10 @@ RDF_SUFFIXES = (
     *(".ttl", ".nt", ".n3", ".nq", ".nquads", ".trig", ".trix", ".rdf", ".owl", ".xml"),
     *(".json", ".jsonld", ".json-ld"),
 )
+_DATES = {
+    f"http://www.w3.org/2001/XMLSchema#{name}"
+    for name in ("date", "dateTime", "gYear", "gYearMonth")
+}
 _SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
 
 
@@ -141,6 +145,11 @@ def read_rdf(
         attribute_triples=pairs.view(-1, 2),
         attribute_value=[value for _, _, value in attributes],
     )
+    types: dict[str, set[str]] = {}
+    for _, relation, literal in graph:
+        if isinstance(literal, Literal):
+            types.setdefault(str(relation), set()).add(str(literal.datatype))
+    tables.dates = {name for name in attribute_uri if types[name] <= _DATES}
     if labels:
         tables.languages = _languages(labels.values())
         languages = list(tables.languages)

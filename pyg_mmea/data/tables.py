@@ -28,6 +28,7 @@ class GraphTables:
             literal values are known.
         attribute_value (list[str]): Their values.
         name (list[str], optional): One label per entity, empty where there is none.
+        dates (set[str]): Attributes whose literals all are dates by their datatype.
         languages (dict[str, int]): Tags of languages that labels are in, and how many entities
             have one in each, most first.
         image_path (list[str or None], optional): One picture per entity.
@@ -43,6 +44,7 @@ class GraphTables:
     attribute_triples: Tensor = field(default_factory=lambda: _no_rows(2))
     attribute_value: list[str] = field(default_factory=list)
     name: list[str] | None = None
+    dates: set[str] = field(default_factory=set)
     languages: dict[str, int] = field(default_factory=dict)
     image_path: list[str | None] | None = None
     features: dict[str, Features] = field(default_factory=dict)

@@ -205,3 +205,27 @@ def test_the_language_of_labels_of_rdf(tmp_path: Path) -> None:
     assert "language" not in findings.rules
     assert content is not None
     assert [side.graph.name for side in content.sides] == [["x en"], ["x en"]]
+
+
+def test_datatypes_and_units_of_rdf(tmp_path: Path) -> None:
+    pytest.importorskip("rdflib", reason="needs the extra rdf")
+    year = "<http://www.w3.org/2001/XMLSchema#gYear>"
+    for side, made, other in (("a", "madeIn", "heightCm"), ("b", "year", "heightMm")):
+        base = f"http://{side}.org"
+        lines = [
+            f'<{base}/{i}> <{base}/{made}> "{1500 + i}"^^{year} ; <{base}/{other}> {i + 0.5} ; '
+            f"<{base}/height> {i + 0.25} ."
+            for i in range(9)
+        ]
+        (tmp_path / f"{side}.ttl").write_text("\n".join(lines))
+    source, target = draft_pair([tmp_path / "a.ttl"], [tmp_path / "b.ttl"]).sides
+    assert {guess.label: guess.spec.role for guess in source.columns} == {
+        "http://a.org/madeIn": "date",
+        "http://a.org/heightCm": "number",
+        "http://a.org/height": "number",
+    }
+    assert {guess.label: guess.spec.name for guess in target.columns} == {
+        "http://b.org/year": "http://a.org/madeIn",
+        "http://b.org/heightMm": "http://a.org/heightCm",
+        "http://b.org/height": "http://a.org/height",
+    }
