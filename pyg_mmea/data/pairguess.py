@@ -21,7 +21,7 @@ from pyg_mmea.data.layout import read_folder
 from pyg_mmea.data.layoutfiles import picture_files
 from pyg_mmea.data.linktable import NO_HEADER, is_link
 from pyg_mmea.data.pairspec import ColumnSpec
-from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf
+from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf, shared_language
 from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_table, sniff
 from pyg_mmea.data.tables import GraphTables
 from pyg_mmea.data.values import parse_dates
@@ -129,10 +129,9 @@ def draft_pair(
 
 def _choose_language(source: SideDraft, target: SideDraft) -> None:
     """Takes the language that most entities of both sides have a label in."""
-    both = source.languages.keys() & target.languages.keys()
-    if both and max(len(source.languages), len(target.languages)) > 1:
-        counts = {name: min(source.languages[name], target.languages[name]) for name in both}
-        source.language = target.language = max(sorted(both), key=counts.__getitem__)
+    if max(len(source.languages), len(target.languages)) > 1:
+        chosen = shared_language(source.languages, target.languages)
+        source.language = target.language = chosen or ""
 
 
 def _draft_side(files: Sequence[Path], which: int, images: Path | None) -> SideDraft:

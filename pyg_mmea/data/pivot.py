@@ -75,7 +75,10 @@ class PivotAnchors(BaseTransform):
         ids: list[Tensor] = []
         for side in SIDES:
             if f"x_{self.modality}" not in data[side]:
-                raise ValueError(f"'data' needs features of '{self.modality}' (got none in {side})")
+                there = [str(key)[2:] for key in data[side] if str(key).startswith("x_")]
+                raise ValueError(
+                    f"'data' needs features of '{self.modality}' (the {side} has {there})"
+                )
             x, mask = data[side][f"x_{self.modality}"], data[side][f"{self.modality}_mask"]
             ids.append(mask.nonzero().view(-1))
             rows.append((x.to_dense() if x.layout != torch.strided else x)[ids[-1]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 # The quotes keep rdflib an extra.
 RDF: TypeAlias = "Graph | str | PathLike[str]"
+Label: TypeAlias = tuple[int, str, str]  # place of the predicate, language, text
 
 _NAMES = (
     "http://www.w3.org/2000/01/rdf-schema#label",
@@ -93,12 +94,32 @@ def is_language(tag: str, wanted: str) -> bool:
 def read_rdf(
     source: RDF, side: str, image_predicate: str | None, language: str | None = None
 ) -> GraphTables:
-    """One graph of RDF; see :func:`from_rdf`.
+    """One graph of RDF; see :func:`from_rdf`. Without a language, labels are in that of most.
 
     Raises:
         DataError: If the file cannot be read, or holds no entity.
         ImportError: If rdflib is not installed.
     """
+    tables, labels = _read(source, side, image_predicate)
+    _name(tables, labels, language)
+    return tables
+
+
+def shared_language(source: Mapping[str, int], target: Mapping[str, int]) -> str | None:
+    """The language that most entities of both graphs have a label in.
+
+    Args:
+        source (dict[str, int]): See :class:`~pyg_mmea.data.tables.GraphTables`.
+        target (dict[str, int]): The same of the target graph.
+    """
+    both = sorted(source.keys() & target.keys())
+    return max(both, key=lambda tag: min(source[tag], target[tag]), default=None)
+
+
+def _read(
+    source: RDF, side: str, image_predicate: str | None
+) -> tuple[GraphTables, dict[str, list[Label]]]:
+    """A graph without names, and the labels of its entities."""
     graph = _load(source)
     from rdflib import Graph, Literal
 
@@ -111,7 +132,7 @@ def read_rdf(
         )
         for s, p, o in graph
     )
-    labels: dict[str, list[tuple[int, str, str]]] = {}  # predicate, language, text
+    labels: dict[str, list[Label]] = {}
     images: dict[str, str] = {}
     triples: list[tuple[str, str, str]] = []
     attributes: list[tuple[str, str, str]] = []
@@ -150,29 +171,30 @@ def read_rdf(
         if isinstance(literal, Literal):
             types.setdefault(str(relation), set()).add(str(literal.datatype))
     tables.dates = {name for name in attribute_uri if types[name] <= _DATES}
-    if labels:
-        tables.languages = _languages(labels.values())
-        languages = list(tables.languages)
-        tables.name = [_best_label(labels.get(name, []), languages, language) for name in uri]
+    tables.languages = _languages(labels.values())
     if images:
         paths = [images.get(name) for name in uri]
         tables.image_path = paths if isinstance(source, Graph) else _beside(Path(source), paths)
-    return tables
+    return tables, labels
 
 
-def _languages(labels: Iterable[list[tuple[int, str, str]]]) -> dict[str, int]:
+def _name(tables: GraphTables, labels: Mapping[str, list[Label]], language: str | None) -> None:
+    languages = list(tables.languages)
+    if labels:
+        tables.name = [_best_label(labels.get(uri, []), languages, language) for uri in tables.uri]
+
+
+def _languages(labels: Iterable[list[Label]]) -> dict[str, int]:
     """How many entities have a label in each language, most first."""
     found = Counter(tag for known in labels for tag in sorted({tag for _, tag, _ in known}))
     return {tag: count for tag, count in sorted(found.items(), key=lambda x: (-x[1], x[0])) if tag}
 
 
-def _best_label(
-    labels: list[tuple[int, str, str]], languages: list[str], language: str | None
-) -> str:
+def _best_label(labels: list[Label], languages: list[str], language: str | None) -> str:
     """The label in the language that is asked for, then by predicate, then without a language or in
     that of most."""
 
-    def rank(label: tuple[int, str, str]) -> tuple[bool, int, int, str]:
+    def rank(label: Label) -> tuple[bool, int, int, str]:
         predicate, tag, text = label
         place = languages.index(tag) if tag else -1
         return language is None or not is_language(tag, language), predicate, place, text
@@ -229,18 +251,23 @@ def from_rdf(
         val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
         split_seed (int): Seed of the split. (default: :obj:`0`)
         language (str, optional): Tag of the language whose labels are names, such as :obj:`"en"`;
-            an entity without any gets another one. (default: :obj:`None`, which means for each
-            graph the language that most of its entities have a label in)
+            an entity without any gets another one. (default: :obj:`None`, which means the
+            language that most entities of both graphs have a label in, and where they share none,
+            that of most in each)
         **kwargs: Further arguments of :func:`make_pair`.
 
     Raises:
         DataError: If a file cannot be read, or a link has an unknown entity.
         ImportError: If rdflib is not installed.
     """
-    graphs = (
-        read_rdf(source, "source", image_predicate, language),
-        read_rdf(target, "target", image_predicate, language),
+    (graph_s, labels_s), (graph_t, labels_t) = (
+        _read(graph, side, image_predicate)
+        for side, graph in zip(SIDES, (source, target), strict=True)
     )
+    chosen = language or shared_language(graph_s.languages, graph_t.languages)
+    _name(graph_s, labels_s, chosen)
+    _name(graph_t, labels_t, chosen)
+    graphs = (graph_s, graph_t)
     pairs = read_same_as(links)
     index = read_links(pd.DataFrame(pairs, columns=list(SIDES), dtype=object), *graphs)
     masks = split_anchors(index.size(1), seed_ratio, val_ratio, split_seed)

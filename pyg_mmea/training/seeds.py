@@ -54,7 +54,10 @@ class Seeds:
         train = torch.cat([splits[0], accepted], dim=1).unique(dim=1)
         train = train[:, ~contains(rejected, train)]
         if train.size(1) == 0:
-            raise ValueError("'data' needs to have at least one link to train on (got none)")
+            raise ValueError(
+                "'data' needs to have at least one link to train on (got none); without any known, "
+                "'PivotAnchors' makes some"
+            )
         val = splits[1][:, ~contains(torch.cat([accepted, rejected], dim=1), splits[1])]
         return cls(train, val, accepted, rejected, given)
 

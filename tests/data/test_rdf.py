@@ -116,7 +116,7 @@ def _uris(path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("language", "names"),
     [
-        (None, ["Uhr", "Vase", "plain", "lampe"]),
+        (None, ["Uhr", "Vase", "Ding", "lampe"]),
         ("en", ["clock", "Vase", "plain", "lamp"]),
         ("fr", ["Uhr", "Vase", "lampe", "lampe"]),
     ],
@@ -137,3 +137,19 @@ def test_labels_in_several_languages(
     assert read_rdf(path, "source", None).languages == {
         **{"de": 3, "fr": 2, "en": 1, "en-GB": 1, "sv": 1}
     }
+
+
+def test_labels_in_the_language_that_both_share(tmp_path: Path) -> None:
+    label = "<http://www.w3.org/2000/01/rdf-schema#label>"
+    for side, tags in (("a", ("de", "en")), ("b", ("fr", "en")), ("c", ("fr", "it"))):
+        (tmp_path / f"{side}.nt").write_text(
+            "\n".join(f'<http://{side}.org> {label} "{tag}"@{tag} .' for tag in tags)
+            + f'\n<http://{side}.org/2> {label} "2"@{tags[0]} .'
+        )
+
+    def names(source: str, target: str) -> list[str]:
+        data = from_rdf(tmp_path / source, tmp_path / target, [], features=["name"])
+        return [data[side].name[0] for side in ("source", "target")]
+
+    assert names("a.nt", "b.nt") == ["en", "en"]
+    assert names("a.nt", "c.nt") == ["de", "fr"]
