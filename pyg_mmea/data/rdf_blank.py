@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rdflib import Graph
     from rdflib.term import BNode, Node
 
-_MAX_ROUNDS = 100  # longer chains of blank nodes of which the same is said are numbered
+_MAX_ROUNDS = 20  # longer chains of blank nodes of which the same is said are numbered
 
 
 def blank_names(graph: Graph) -> dict[Node, str]:

@@ -98,14 +98,15 @@ def test_broken(tmp_path: Path) -> None:
 
 def test_blank_nodes_keep_their_names(tmp_path: Path) -> None:
     size = "a:x a:size [ a:height 3 ; a:of [ a:unit 'cm' ] ] , [ a:height 4 ] ."
+    chain = f"a:z a:list ({'1 ' * 50}) ."  # longer than what names tell apart
     twins = "a:y a:part [ a:colour 'red' ] , [ a:colour 'red' ] ."
     head = "@prefix a: <http://a.org/> ."
-    (tmp_path / "a.ttl").write_text(f"{head} {size} {twins}")
-    (tmp_path / "b.ttl").write_text(f"{head} a:a a:size [ a:height 9 ] . {twins} {size}")
+    (tmp_path / "a.ttl").write_text(f"{head} {size} {twins} {chain}")
+    (tmp_path / "b.ttl").write_text(f"{head} a:a a:size [ a:height 9 ] . {twins} {chain} {size}")
     first, again = (_uris(tmp_path / "a.ttl") for _ in range(2))
     assert first == again
     blank = {uri for uri in first if uri.startswith("_:")}
-    assert len(blank) == 5
+    assert len(blank) == 5 + 50
     assert {*first} - {*_uris(tmp_path / "b.ttl")} == set()
 
 
