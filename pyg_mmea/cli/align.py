@@ -66,13 +66,14 @@ def run(arguments: Sequence[str]) -> None:
         note(f"{num} pairs that were rejected by hand since the training are left out")
     note(f"{num_written} pairs are in {config.out}; {pairs.attrs['abstained']} entities left out")
     if num_written < len(pairs):
-        note(f"{len(pairs) - num_written} more are of blank nodes, which this format cannot name")
+        num = len(pairs) - num_written
+        note(f"{num} more are of blank nodes or pivots, which this format does not hold")
     if not config.only_new:
         _count_test_links(data, aligner.links(data, "test"), pairs)
     num_pivots = int((pairs["origin"] == "pivot").sum())
     if num_pivots:
         note(
-            f"{num_pivots} of them, of origin 'pivot', are seeds that look alike by "
+            f"{num_pivots} pairs, of origin 'pivot', are seeds that look alike by "
             f"'{data[ANCHOR_EDGE].pivot}': nobody has confirmed them"
         )
 

@@ -111,7 +111,8 @@ def write_alignment(
       3.1).
 
     The last two leave out pairs with a blank node (:obj:`_:` in front), which has no name outside
-    of its file. The file is there in full or not at all.
+    of its file, and ``.nt``, which states what it holds, those of ``origin`` "pivot", which nobody
+    has confirmed. The file is there in full or not at all.
 
     Args:
         path (str or PathLike): The file to write.
@@ -146,6 +147,8 @@ def write_alignment(
     if write in (_write_nt, _write_sssom):
         blank = table["source"].str.startswith("_:") | table["target"].str.startswith("_:")
         table = table[~blank]
+        if write is _write_nt and "origin" in table:
+            table = table[table["origin"] != "pivot"]
         table = table.assign(
             **{side: [_iri(text, base) for text in table[side]] for side in ("source", "target")}
         )

@@ -476,7 +476,7 @@ def test_seeds_from_what_looks_alike(cli, tmp_path: Path, caplog: pytest.LogCapt
     assert (
         "0.9 is none against the truth: all validation links are what looks alike by" in caplog.text
     )
-    assert f"{result['num_seeds']} of them, of origin 'pivot', are seeds that look alike" in err
+    assert f"{result['num_seeds']} pairs, of origin 'pivot', are seeds that look alike" in err
     links = pd.read_csv(path)
     pivots = links[links["origin"] == "pivot"]
     assert len(pivots) == result["num_seeds"]

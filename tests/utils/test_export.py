@@ -213,6 +213,12 @@ def test_alignments_are_told_from_other_files(tmp_path, suffix):
     assert not is_alignment(other)
 
 
+def test_triples_state_nothing_that_nobody_has_confirmed(tmp_path, table):
+    table["origin"] = ["known", "pivot", "predicted"]
+    assert write_alignment(tmp_path / "out.nt", table, base="http://base.org/") == 2
+    assert write_alignment(tmp_path / "out.sssom.tsv", table, base="http://base.org/") == 3
+
+
 @pytest.mark.parametrize("suffix", ["nt", "sssom.tsv"])
 def test_blank_nodes_have_no_name_elsewhere(tmp_path, table, suffix):
     table.loc[0, "target"] = "_:0a1b"
