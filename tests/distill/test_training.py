@@ -58,7 +58,7 @@ def test_validation_links_are_held_back_where_the_run_did(pair, teacher: Aligner
     assert pairs.val.equal(val)
     assert not any(torch.isin(x, y).any() for x, y in zip(pairs.links, val, strict=True))
     refitted = copy.copy(teacher)
-    refitted._state = {**teacher._state, "refitted": True}
+    refitted._kept = {**teacher._state, "refitted": True}
     pairs = _Pairs.read(pair, refitted)
     assert pairs.val.size(1) == 0
     assert torch.isin(val[0], pairs.links[0]).all()
@@ -97,7 +97,7 @@ def test_unseen_entities_are_no_examples(pair, teacher: Aligner, config) -> None
     z = {side: x.clone() for side, x in teacher.embeddings.items()}
     for side in SIDES:
         z[side][unseen[side]] *= -1  # leaves principal components as they are
-    changed._state = {**teacher._state, "embeddings": z}
+    changed._kept = {**teacher._state, "embeddings": z}
     results = [
         distill(pair, run, few, ids).embed(pair)["source"]
         for run in (teacher, changed)
@@ -111,7 +111,7 @@ def test_confident_pairs_do_not_repeat_an_entity(pair, teacher: Aligner) -> None
     doubled = copy.copy(teacher)
     alignment = copy.copy(teacher.alignment)
     alignment["known"] = torch.cat([alignment["known"], alignment["known"][:, :1]], dim=1)
-    doubled._state = {**teacher._state, "alignment": {**alignment, "votes": None}}
+    doubled._kept = {**teacher._state, "alignment": {**alignment, "votes": None}}
     links = _Pairs.read(pair, doubled).links
     assert all(ids.unique().numel() == ids.numel() for ids in links)
 
