@@ -26,7 +26,8 @@ of the seeds is held back as validation links; it weighs the views, unless a set
 model's own joint embedding, and calibrates the confidence. Nothing is selected on test links: a
 setting is the same for all data, and its last epoch counts. Then training ends on all seeds,
 validation links included: without calibration it starts over, with it ten more epochs follow; both
-count in the time. Baselines are fitted on all seeds. "all" ranks every entity of the other graph
+count in the time. LightEA, PARIS and names are fitted on all seeds, and draw nothing at random: one
+run of them is all. "all" ranks every entity of the other graph
 instead of the counterparts of the test links. "Published" is what a paper gives for the same
 inputs, as a rule of the epoch that was best on the test links. The precision of pseudo-labels and
 alignments is taken over pairs of which at least one entity has a link that was hidden. Times are
