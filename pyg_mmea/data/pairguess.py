@@ -8,14 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mmea.data.findings import Findings
-from pyg_mmea.data.guess import (
-    PICTURES,
-    Guess,
-    find_id,
-    guess_column,
-    nearly_id,
-    share_of_pictures,
-)
+from pyg_mmea.data.graphguess import attribute_columns, graph_columns
+from pyg_mmea.data.guess import Guess, find_id, guess_column, nearly_id
 from pyg_mmea.data.guess_pair import match_columns
 from pyg_mmea.data.layout import read_folder
 from pyg_mmea.data.layoutfiles import picture_files
@@ -23,8 +17,6 @@ from pyg_mmea.data.linktable import NO_HEADER, is_link
 from pyg_mmea.data.pairspec import ColumnSpec
 from pyg_mmea.data.rdf import RDF_SUFFIXES, read_rdf, shared_language
 from pyg_mmea.data.tablefile import SUFFIXES, TEXT_SUFFIXES, TableFile, read_table, sniff
-from pyg_mmea.data.tables import GraphTables
-from pyg_mmea.data.values import parse_dates
 from pyg_mmea.errors import DataError
 from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.progress import track
@@ -157,7 +149,7 @@ def _draft_side(files: Sequence[Path], which: int, images: Path | None) -> SideD
             draft.columns = list(_table_columns(draft, table, side))
         elif draft.kind == "attributes":
             attributes, values = (table.columns[draft.options[k]] for k in ("attribute", "value"))
-            draft.columns = _attribute_columns(attributes, values, side.ids)
+            draft.columns = attribute_columns(attributes, values, side.ids)
     _one_of_each(side)
     return side
 
@@ -196,15 +188,6 @@ def _table_columns(draft: FileDraft, table: TableFile, side: SideDraft) -> Itera
             yield guess_column(name, texts, side.ids, side.images is not None)
 
 
-def _attribute_columns(
-    names: Sequence[str], values: Sequence[str], ids: Mapping[str, set[str]]
-) -> list[Guess]:
-    cells: dict[str, list[str]] = {}
-    for name, value in zip(names, values, strict=True):
-        cells.setdefault(name.strip(), []).append(value)
-    return [guess_column(name, texts, ids) for name, texts in cells.items() if name]
-
-
 def _one_of_each(side: SideDraft) -> None:
     """A table has one name and one picture: of several columns the first counts."""
     for file in side.files:
@@ -230,7 +213,7 @@ def _draft_graph(side: SideDraft, path: Path, which: int) -> SideDraft:
     side.files.append(draft)
     side.ids[path.stem] = set(graph.uri)
     side.languages = graph.languages
-    draft.columns = _graph_columns(graph, draft.kind == "rdf" and side.images is None)
+    draft.columns = graph_columns(graph, draft.kind == "rdf" and side.images is None)
     return side
 
 
@@ -238,39 +221,6 @@ def _check_suffix(path: Path) -> None:
     if path.is_file() and path.suffix.lower() not in RDF_SUFFIXES:
         tables, graphs = (", ".join(suffixes) for suffixes in (SUFFIXES, RDF_SUFFIXES))
         raise DataError(f"a table needs to end in {tables}, RDF in {graphs}", path)
-
-
-def _graph_columns(graph: GraphTables, has_images: bool) -> list[Guess]:
-    """What the attributes are; with pictures, also the first predicate that names any."""
-    names = [graph.attribute_uri[i] for i in graph.attribute_triples[:, 1].tolist()]
-    guesses = _attribute_columns(names, graph.attribute_value, {})
-    guesses += _picture_relations(graph) if has_images else []
-    kept = next((g for g in guesses if has_images and g.spec.role == "image"), None)
-    for guess in guesses:
-        dates = parse_dates(guess.values) if guess.label in graph.dates else None
-        if dates is not None and len(dates.problem) <= 0.1 * len(guess.values):
-            guess.spec, guess.numbers = ColumnSpec("date", guess.label), dates
-            guess.why = "dates by their datatype"
-        elif guess.spec.role in ("name", "category"):  # names and relations are there
-            guess.spec = ColumnSpec("attribute", guess.label)
-            guess.why += "; the graph has names and relations of its own"
-        elif guess.spec.role == "image" and guess is not kept:
-            guess.spec = ColumnSpec("attribute", guess.label)
-            guess.why += "; another one is the image" if kept else "; only their presence counts"
-    return guesses
-
-
-def _picture_relations(graph: GraphTables) -> list[Guess]:
-    """Relations whose ends are IRIs of files that are pictures."""
-    ends: dict[int, list[str]] = {}
-    for _, relation, tail in graph.triples.tolist():
-        ends.setdefault(relation, []).append(graph.uri[tail])
-    guesses = [
-        guess_column(graph.relation_uri[i], uris, {})
-        for i, uris in sorted(ends.items())
-        if share_of_pictures(uris) >= PICTURES
-    ]
-    return [guess for guess in guesses if guess.spec.role == "image"]  # those on the web are not
 
 
 def _draft_links(path: Path, sides: tuple[SideDraft, SideDraft]) -> FileDraft:

@@ -2,7 +2,6 @@
 web (RDF, SSSOM)."""
 
 import csv
-import math
 import os
 import re
 import uuid
@@ -56,20 +55,20 @@ def alignment_table(
     pairs = torch.cat([known.cpu(), found.cpu()], dim=1)
     num_known, num_found = known.size(1), found.size(1)
     uri_s, uri_t = data["source"].uri, data["target"].uri
-    confirmed = known if "pivot" not in data[ANCHOR_EDGE] else accepted
-    is_pivot = [True] * num_known
-    if confirmed is not None:
-        is_pivot = (~contains(confirmed, known)).tolist()
+    is_pivot = torch.full((num_known,), "pivot" in data[ANCHOR_EDGE])
+    if accepted is not None:
+        is_pivot &= ~contains(accepted.cpu(), pairs[:, :num_known])
+    origin = ["pivot" if pivot else "known" for pivot in is_pivot.tolist()]
     table = pd.DataFrame(
         {
             "source": [uri_s[i] for i in pairs[0].tolist()],
             "target": [uri_t[i] for i in pairs[1].tolist()],
-            "confidence": [math.nan if pivot else 1.0 for pivot in is_pivot] + confidence.tolist(),
+            "confidence": [1.0] * num_known + confidence.tolist(),
             "rank_margin": [float("nan")] * num_known + margin.tolist(),
-            "origin": ["pivot" if pivot else "known" for pivot in is_pivot]
-            + ["predicted"] * num_found,
+            "origin": origin + ["predicted"] * num_found,
         }
     )
+    table.loc[table["origin"] == "pivot", "confidence"] = float("nan")
     table.attrs["abstained"] = data["source"].num_nodes - pairs[0].unique().numel()
     return table
 
