@@ -43,10 +43,11 @@ ENCODERS = """\
 ## Structure encoders
 
 `supervised`, whose encoder is `relation_reflection+diag_gat`, with others in its place; the
-modalities are propagated by relation reflection in all of them. MRR on the validation links among
-all entities while training on the rest of the seeds, which is what a default is chosen by, and
-Hits@1 on the test links. The layers of relation reflection are weighed apart; of the others, the
-last one counts. There are few validation links: see the spread over data, not one difference.
+modalities are propagated by relation reflection in all of them. MRR and Hits@1 on the validation
+links among all entities while training on the rest of the seeds, which is what a default is chosen
+by; these runs end there, and their test links are not looked at here. The layers of relation
+reflection are weighed apart; of the others, the last one counts. There are few validation links:
+see the spread over data, not one difference. `benchmarks/encoders` has the settings.
 """
 CURVES = (
     "Hits@1 of the joint embedding among all entities, on the validation links, while training on "
@@ -59,7 +60,6 @@ Reliability: candidates that can be judged in ten bins of equal size, by confide
 line, confidence is precision."""
 
 
-ENCODER = "encoder_"  # what the names of these settings begin with
 OTHERS = {
     "eva": "EVA",
     "eva_calibrated": "EVA with our calibration",
@@ -151,24 +151,24 @@ def alignment_table(runs_of: dict[str, list[dict]]) -> list[str]:
     return lines
 
 
-def encoder_table(results: Results) -> list[str]:
+def encoder_table(results: Results, encoders: Results) -> list[str]:
     """What each structure encoder gives, a row an encoder; nothing where none was run."""
-    names = ["supervised", *(name for name in results if name.startswith(ENCODER))]
-    shown = [data for data in DATA if any(results[name].get(data) for name in names[1:])]
+    shown = [data for data in DATA if any(of.get(data) for of in encoders.values())]
     if not shown:
         return []
     heads = [*map(title_of, shown), "commit"]
     lines = ["| | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
-    for name in names:
+    rows = {"supervised": results.get("supervised", {}), **dict(sorted(encoders.items()))}
+    for name, of in rows.items():
         cells = []
         for data in shown:
-            runs = results.get(name, {}).get(data, [])
-            val = [run["val_all"]["mean"]["mrr"] for run in runs if run.get("val_all")]
-            test = [run["test"]["mean"]["hits@1"] for run in runs]
-            cells.append(f"{spread(val) if val else '–'}, {spread(test)}" if runs else "")
-        every = [run for data in shown for run in results.get(name, {}).get(data, [])]
+            val = [run["val_all"]["mean"] for run in of.get(data, [])]
+            worth = [spread([row[key] for row in val]) for key in ("mrr", "hits@1") if val]
+            cells.append(", ".join(worth))
+        every = [run for data in shown for run in of.get(data, [])]
         lines.append(f"| `{name}` | " + " | ".join([*cells, commits(every)]) + " |")
-    return [ENCODERS, *lines, ""]
+    runs = [run for of in encoders.values() for each in of.values() for run in each]
+    return [ENCODERS, *lines, "", "```", *sorted({run["command"] for run in runs}), "```", ""]
 
 
 def draw_curves(results: Results, path: Path) -> bool:
@@ -286,9 +286,9 @@ def main() -> None:
     threads = " or ".join(sorted({str(run["environment"]["threads"]) for run in every}))
     machine = every[0]["environment"]["machine"]
     lines = [INTRO.format(threads=threads, machine=machine)]
-    models = {name: of for name, of in results.items() if not name.startswith(ENCODER)}
-    lines += [*sections(models, papers), *encoder_table(results)]
-    if draw_curves(models, HERE / "plots" / "curves.svg"):
+    lines += sections(results, papers)
+    lines += encoder_table(results, load(HERE / "encoders" / "results"))
+    if draw_curves(results, HERE / "plots" / "curves.svg"):
         lines += ["![Hits@1 over seconds](plots/curves.svg)", "", CURVES, ""]
     for setting, runs_of in results.items():
         name, mark, _ = setting.partition(protocol.MARK)
