@@ -38,13 +38,24 @@ OWN_FILES = {
     },
 }
 _TRANSFORM = "--data.transform"
+_LOOK_ALIKE = (_TRANSFORM, "PivotAnchors", f"{_TRANSFORM}.modality", "image")
 CONDITIONS = {
     **{
-        f"seeds_{percent}": [
+        f"seeds_{percent}{name}": [
             *("--data.split", "random"),
             *("--data.seed_ratio", str(percent / 100)),
+            *options,
         ]
         for percent in (1, 5)
+        for name, options in (
+            ("", ()),
+            # Few links are worth most where they validate.
+            ("_validate", ("--data.val_ratio", "0.5")),
+            (
+                "_and_pivots",
+                ("--data.val_ratio", "0.5", *_LOOK_ALIKE, f"{_TRANSFORM}.keep_known", "true"),
+            ),
+        )
     },
     **{
         f"wrong_seeds_{percent}": [
@@ -65,7 +76,7 @@ CONDITIONS = {
         )
         for percent in percents
     },
-    "no_seeds": [_TRANSFORM, "PivotAnchors", f"{_TRANSFORM}.modality", "image"],
+    "no_seeds": [*_LOOK_ALIKE],
     # A track of its own: translated names give the answer away.
     "names": ["--data.features", "[relation, name]", "--data.text_encoder", "tfidf"],
 }

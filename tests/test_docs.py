@@ -178,7 +178,7 @@ def test_own_data(
     few = {"prepare": ["--num_products=40"], "train": [*small, "--epochs=3", "--quiet"]}
     lines = "".join(blocks("own_data.rst", "sh")).split("\n")
     lines = [line for line in lines if line]
-    assert len(lines) == 10
+    assert len(lines) == 11
     for line in lines:
         program, *arguments = shlex.split(line)
         if program == "cd":

@@ -36,8 +36,9 @@ SECTIONS = {
         "(`supervised`)."
     ),
     "Few seeds": (
-        "Seeds drawn at random: 5 % and 1 % of all links, a tenth of which validates. Without any "
-        "(`no_seeds`), pictures that look alike are the seeds."
+        "Seeds drawn at random: 5 % and 1 % of all links, of which a tenth validates, or half "
+        "(`validate`); `and pivots`: with as many pairs of pictures that look alike as a tenth of "
+        "the entities beside them. Without any (`no seeds`), such pairs are the only seeds."
     ),
     "Noise": (
         "Seeds whose targets are traded, pictures swapped among entities of a graph, pictures "

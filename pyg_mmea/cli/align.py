@@ -11,7 +11,8 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.cli.console import note
 from pyg_mmea.cli.runs import load_extended, load_run
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.data.pivot import pivot_note
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils import write_alignment
 from pyg_mmea.utils.export import is_alignment
 
@@ -72,10 +73,7 @@ def run(arguments: Sequence[str]) -> None:
         _count_test_links(data, aligner.links(data, "test"), pairs)
     num_pivots = int((pairs["origin"] == "pivot").sum())
     if num_pivots:
-        note(
-            f"{num_pivots} pairs, of origin 'pivot', are seeds that look alike by "
-            f"'{data[ANCHOR_EDGE].pivot}': nobody has confirmed them"
-        )
+        note(f"{num_pivots} pairs are of origin 'pivot': {pivot_note(data)}")
 
 
 def _count_test_links(data: HeteroData, links: Tensor, pairs: pd.DataFrame) -> None:

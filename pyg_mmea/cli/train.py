@@ -19,6 +19,7 @@ from pyg_mmea.cli.console import HarmlessFormatter, echo, metrics_table, note
 from pyg_mmea.cli.provenance import describe_source
 from pyg_mmea.cli.runs import CONFIG, LOCK, alone_in, resume_command
 from pyg_mmea.cli.settings import DATASETS, aligner_arguments, build_parser
+from pyg_mmea.data.pivot import pivot_note
 from pyg_mmea.data.textfile import read_json
 from pyg_mmea.nn import PairSpec
 from pyg_mmea.training import Aligner, Decisions
@@ -72,7 +73,7 @@ def run(arguments: Sequence[str]) -> None:
         }
         with atomic_write(folder / RESULT) as file:
             json.dump(summary, file, indent=2)
-    _print_summary(summary, folder)
+    _print_summary(summary, data, folder)
 
 
 def _earlier_decisions(config: Namespace) -> list[dict[str, Any]]:
@@ -217,7 +218,7 @@ def _fit(aligner: Aligner, data: HeteroData, config: Namespace) -> None:
         raise KeyboardInterrupt(f"'{resume_command(config.out)}' goes on") from error
 
 
-def _print_summary(summary: dict[str, Any], folder: Path) -> None:
+def _print_summary(summary: dict[str, Any], data: HeteroData, folder: Path) -> None:
     refit = f" + {summary['refit_epochs']}" if summary["refit_epochs"] else ""
     echo(
         f"{summary['model']} on {summary['dataset']}: {summary['epochs']}{refit} epochs in "
@@ -226,9 +227,7 @@ def _print_summary(summary: dict[str, Any], folder: Path) -> None:
     for split in ("val", "test"):
         if summary.get(split):
             echo(f"\n{split}: {metrics_table(summary[split])}")
-    if summary.get("pivot") is not None:  # runs of older versions do not say
-        note(
-            "\nSeeds and validation links are what looks alike by "
-            f"'{summary['pivot']}': nobody has confirmed them"
-        )
+    pivots = pivot_note(data)
+    if pivots is not None:
+        note(f"\nNote that {pivots}")
     note(f"\nThe run is in {folder}")

@@ -1,4 +1,4 @@
-"""Seeds for a pair of graphs without any known link."""
+"""Seeds of what looks or reads alike."""
 
 import torch
 from torch import Tensor
@@ -8,65 +8,100 @@ from torch_geometric.transforms import BaseTransform
 from pyg_mmea.data.split import split_seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.matching import Matches, mutual_nearest
+from pyg_mmea.utils.pairs import contains, judge
+
+_VAL_RATIO = 0.1
 
 
 class PivotAnchors(BaseTransform):
     r"""Makes seeds of what looks or reads alike, the visual pivoting of `"Visual Pivoting for
     (Unsupervised) Entity Alignment" <https://arxiv.org/abs/2009.13603>`_ (EVA, section 3.4), for
     any modality: of the pairs of entities that are each other's nearest neighbours by CSLS of
-    their features, those with the highest scores become training and validation links.
+    their features, those with the highest scores become seeds. Seeds that are made this way are
+    wrong now and then.
 
-    All links that were known become test links, whatever they were before, as nothing may be
-    learned from them; a pair that is among them counts as a seed alone. Seeds that are made this
-    way are wrong now and then. Confidence is calibrated on such seeds, too, so a precision that is
-    promised is one against what looks alike, not against the truth, and metrics of validation links
-    are, too. :obj:`pivot` of the links is :obj:`modality` then.
+    **Without a known link**, they become training and validation links. Links that were known all
+    the same become test links, whatever they were before, as nothing may be learned from them; a
+    pair that is among them counts as a seed alone. Confidence is calibrated on such seeds, too, so
+    a precision that is promised is one against what looks alike, not against the truth, and metrics
+    of validation links are, too.
+
+    **With few known links** (:obj:`keep_known`), these stay what they are, and pairs of two
+    entities that no training or validation link names train beside them. Known links alone
+    validate, so that confidence and promises are against the truth. They also tell what such pairs
+    are worth: among those that score as high as the last one that trains, :obj:`pivot_judged` of
+    the links is the number of right ones, and of those that a known link shares an entity with.
+
+    :obj:`pivot` of the links is :obj:`modality` then, and :obj:`pivot_mask` tells which of them are
+    made this way.
 
     Args:
         modality (str): The modality to compare, such as :obj:`"image"` or :obj:`"name"`.
         num_links (int, optional): Number of seeds; fewer if there are fewer such pairs.
             (default: :obj:`None`, which means a tenth of the smaller number of entities that have
             the modality)
-        val_ratio (float): Fraction of the seeds that validate. (default: :obj:`0.1`)
+        val_ratio (float, optional): Fraction of the seeds that validate.
+            (default: :obj:`None`, which means a tenth without known links, and none with them)
         csls_k (int): Neighbourhood of CSLS. (default: :obj:`10`)
         split_seed (int): Seed of the draw of validation links. (default: :obj:`0`)
+        keep_known (bool): Whether known training and validation links stay such.
+            (default: :obj:`False`)
 
     Raises:
-        ValueError: If :obj:`num_links` is below one, or if the data lack the modality.
+        ValueError: If :obj:`num_links` is below one, if :obj:`val_ratio` is given with
+            :obj:`keep_known`, or if the data lack the modality.
     """
 
     def __init__(
         self,
         modality: str,
         num_links: int | None = None,
-        val_ratio: float = 0.1,
+        val_ratio: float | None = None,
         csls_k: int = 10,
         split_seed: int = 0,
+        keep_known: bool = False,
     ) -> None:
         if num_links is not None and num_links < 1:
             raise ValueError(f"'num_links' needs to be at least 1 (got {num_links})")
+        if keep_known and val_ratio is not None:
+            raise ValueError(
+                "'val_ratio' cannot be given with 'keep_known', where known links alone validate "
+                f"(got {val_ratio})"
+            )
         self.modality = modality
         self.num_links = num_links
-        self.val_ratio = val_ratio
+        self.val_ratio = _VAL_RATIO if val_ratio is None else val_ratio
         self.csls_k = csls_k
         self.split_seed = split_seed
+        self.keep_known = keep_known
 
     def forward(self, data: HeteroData) -> HeteroData:
         matches, num_entities = self._match(data)
-        num_links = self.num_links or max(num_entities // 10, 1)
-        seeds = matches.index[:, :num_links]
+        alike = matches.index.cpu()  # best first
         anchors = data[ANCHOR_EDGE]
-        known = anchors.edge_label_index
-        links, place = torch.cat([seeds.to(known), known], dim=1).unique(dim=1, return_inverse=True)
-        is_seed = torch.zeros(links.size(1), dtype=torch.bool)
-        is_seed[place[: seeds.size(1)].cpu()] = True
-        masks = split_seeds(is_seed, self.val_ratio, self.split_seed)
+        device = anchors.edge_label_index.device
+        given = anchors.edge_label_index.cpu()
+        train, val = (given[:, anchors[f"{name}_mask"].cpu()] for name in ("train", "val"))
+        known = torch.cat([train, val], dim=1) if self.keep_known else given[:, :0]
+        judged, right = judge(alike, known)
+        chosen = (~judged).nonzero().view(-1)[: self.num_links or max(num_entities // 10, 1)]
+        pivots = alike[:, chosen]
+        links = torch.cat([pivots, given], dim=1).unique(dim=1)
+        is_pivot = contains(pivots, links)
         for key in list(anchors.keys()):
             del anchors[key]
-        anchors.edge_label_index = links
-        anchors.pivot = self.modality
+        if self.keep_known:
+            is_val = contains(val, links)
+            is_train = contains(train, links) & ~is_val | is_pivot
+            masks = is_train, is_val, ~(is_train | is_val)
+            last = int(chosen[-1]) + 1 if chosen.numel() else alike.size(1)
+            anchors.pivot_judged = [int(right[:last].sum()), int(judged[:last].sum())]
+        else:
+            masks = split_seeds(is_pivot, self.val_ratio, self.split_seed)
+        anchors.edge_label_index = links.to(device)
+        anchors.pivot, anchors.pivot_mask = self.modality, is_pivot.to(device)
         for name, mask in zip(("train", "val", "test"), masks, strict=True):
-            anchors[f"{name}_mask"] = mask.to(links.device)
+            anchors[f"{name}_mask"] = mask.to(device)
         return data
 
     def _match(self, data: HeteroData) -> tuple[Matches, int]:
@@ -89,4 +124,31 @@ class PivotAnchors(BaseTransform):
         return matches._replace(index=index), min(part.numel() for part in ids)
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}('{self.modality}', num_links={self.num_links})"
+        known = ", keep_known=True" if self.keep_known else ""
+        return f"{self.__class__.__name__}('{self.modality}', num_links={self.num_links}{known})"
+
+
+def pivot_note(data: HeteroData) -> str | None:
+    """Says what nobody has confirmed of the links of a pair, a clause; :obj:`None` where
+    :class:`PivotAnchors` made none."""
+    anchors = data[ANCHOR_EDGE]
+    if "pivot" not in anchors:
+        return None
+    if validates_on_pivots(data):
+        return (
+            f"training and validation links are what looks alike by '{anchors.pivot}': nobody has "
+            "confirmed them"
+        )
+    counts = int(anchors.pivot_mask.sum()), int(anchors.train_mask.sum())
+    right, judged = anchors.pivot_judged
+    return (
+        f"{counts[0]} of {counts[1]} training links are what looks alike by '{anchors.pivot}': "
+        f"nobody has confirmed them; known links judge {judged} pairs that are as much alike, and "
+        f"{right} of these are right"
+    )
+
+
+def validates_on_pivots(data: HeteroData) -> bool:
+    """Tells whether confidence is learned on links that nobody has confirmed."""
+    anchors = data[ANCHOR_EDGE]
+    return "pivot" in anchors and "pivot_judged" not in anchors

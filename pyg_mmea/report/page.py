@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyg_mmea.data.pivot import pivot_note, validates_on_pivots
 from pyg_mmea.inspect import Inspector, printable
 from pyg_mmea.report import curves, facts, pairs, trust
 from pyg_mmea.report.figure import number, percent
 from pyg_mmea.report.groups import Breakdown
-from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.typing import SIDES
 from pyg_mmea.utils.io import atomic_write
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def _content(
         "precision": precision,
         "threshold": threshold,
         "kept": kept,
-        "pivot": inspector.data[ANCHOR_EDGE].get("pivot"),
+        "pivots": pivot_note(inspector.data),
+        "validates_on_pivots": validates_on_pivots(inspector.data),
         "rule": inspector.aligner.calibrator.confidence.rule,
         "examples": [
             ("The surest pairs", pairs.surest(inspector, kept, num_examples)),

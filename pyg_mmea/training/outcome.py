@@ -12,6 +12,7 @@ from torch_geometric.data import HeteroData
 from pyg_mmea import __version__
 from pyg_mmea.calibration import Calibrator, Votes
 from pyg_mmea.calibration.ledger import last_by_hand
+from pyg_mmea.data.pivot import validates_on_pivots
 from pyg_mmea.metrics import pseudo_label_precision
 from pyg_mmea.training.module import AlignmentModule
 from pyg_mmea.training.phase import PhaseResult
@@ -58,6 +59,8 @@ def summarize(
         "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": peak_gpu_mb(module.device),
         "pivot": anchors.get("pivot"),
+        "num_pivots": int(anchors.pivot_mask.sum()) if "pivot" in anchors else 0,
+        "pivot_judged": anchors.get("pivot_judged"),
         "num_seeds": module.train_links.size(1),
         "num_decided_by_hand": seeds.num_decided,
         "num_pseudo_labels": pseudo.size(1),
@@ -112,7 +115,6 @@ def predicted_table(
     part = state["alignment"]
     confidence, known = part["confidence"], part["known"]
     order = confidence.argsort(descending=True, stable=True)
-    pivot = data[ANCHOR_EDGE].get("pivot")
     if target_precision is not None:
         threshold = calibrator.threshold(confidence, target_precision)
         if calibrator.confidence.rule == "agreement":
@@ -129,12 +131,12 @@ def predicted_table(
                 target_precision,
                 threshold.rule,
             )
-        if pivot is not None:
+        if validates_on_pivots(data):
             logger.warning(
                 "a precision of %s is none against the truth: all validation links are what looks "
                 "alike by '%s'",
                 target_precision,
-                pivot,
+                data[ANCHOR_EDGE].pivot,
             )
         order = order[confidence[order] >= threshold.value]
     if only_new:

@@ -55,7 +55,11 @@ def alignment_table(
     pairs = torch.cat([known.cpu(), found.cpu()], dim=1)
     num_known, num_found = known.size(1), found.size(1)
     uri_s, uri_t = data["source"].uri, data["target"].uri
-    is_pivot = torch.full((num_known,), "pivot" in data[ANCHOR_EDGE])
+    anchors = data[ANCHOR_EDGE]
+    is_pivot = torch.zeros(num_known, dtype=torch.bool)
+    if "pivot" in anchors:
+        pivots = anchors.edge_label_index[:, anchors.pivot_mask]
+        is_pivot = contains(pivots.cpu(), pairs[:, :num_known])
     if accepted is not None:
         is_pivot &= ~contains(accepted.cpu(), pairs[:, :num_known])
     origin = ["pivot" if pivot else "known" for pivot in is_pivot.tolist()]

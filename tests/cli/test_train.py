@@ -469,6 +469,7 @@ def test_seeds_from_what_looks_alike(cli, tmp_path: Path, caplog: pytest.LogCapt
     anchors = data[ANCHOR_EDGE]
     assert result["num_seeds"] == int((anchors.train_mask | anchors.val_mask).sum())
     assert result["pivot"] == "image"
+    assert (result["num_pivots"], result["pivot_judged"]) == (result["num_seeds"], None)
 
     path = tmp_path / "links.csv"
     code, _, err = cli("align", out, "--out", path, "--target-precision=0.9")
@@ -476,7 +477,10 @@ def test_seeds_from_what_looks_alike(cli, tmp_path: Path, caplog: pytest.LogCapt
     assert (
         "0.9 is none against the truth: all validation links are what looks alike by" in caplog.text
     )
-    assert f"{result['num_seeds']} pairs, of origin 'pivot', are seeds that look alike" in err
+    assert (
+        f"{result['num_seeds']} pairs are of origin 'pivot': training and validation links are"
+        in err
+    )
     links = pd.read_csv(path)
     pivots = links[links["origin"] == "pivot"]
     assert len(pivots) == result["num_seeds"]
@@ -500,7 +504,41 @@ def test_seeds_from_what_looks_alike(cli, tmp_path: Path, caplog: pytest.LogCapt
 
     assert cli("report", out)[0] == 0
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "No link was known: training and validation links are what looks alike by image" in page
+    assert "training and validation links are what looks alike by &#39;image&#39;: nobody" in page
+    assert "metrics of validation links are against that, and not against the truth" in page
+
+
+def test_seeds_from_what_looks_alike_beside_known_links(
+    cli, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, path = tmp_path / "run", tmp_path / "links.csv"
+    pivots = ["--data.transform", "PivotAnchors", "--data.transform.modality", "image"]
+    keep = ["--data.transform.keep_known", "true", "--calibration", "none", "--epochs", "2"]
+    code, _, err = cli("train", "--data", "FakeMMKG", *pivots, *keep, "--out", out)
+    assert code == 0
+    result = json.loads((out / "result.json").read_text())
+    given, anchors = FakeMMKG()[0][ANCHOR_EDGE], load_data(out)[ANCHOR_EDGE]
+    num = result["num_pivots"]
+    assert num > 0
+    assert result["pivot_judged"] == anchors.pivot_judged
+    assert result["num_seeds"] == num + int((given.train_mask | given.val_mask).sum())
+    num_train = int(given.train_mask.sum()) + num
+    said = f"{num} of {num_train} training links are what looks alike by 'image': nobody"
+    assert said in err
+    assert result["num_seeds"] > 0
+
+    code, _, err = cli("align", out, "--out", path, "--target-precision=0.9")
+    assert code == 0
+    assert said in err
+    assert "none against the truth" not in caplog.text
+    origin = pd.read_csv(path)["origin"].value_counts()
+    assert origin["pivot"] == num
+    assert origin["known"] == int((given.train_mask | given.val_mask).sum())
+
+    assert cli("report", out)[0] == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"Note that {num} of {num_train} training links" in page
+    assert "not against the truth" not in page
 
 
 def test_a_class_that_is_chosen_has_its_own_defaults(tmp_path: Path) -> None:

@@ -32,6 +32,50 @@ def test_pivot_anchors_are_what_looks_alike(fake: AlignmentData) -> None:
     assert int(anchors.test_mask.sum()) == known.size(1) - alike.size(1)
 
 
+def links_of(data: AlignmentData, split: str) -> set[tuple[int, int]]:
+    anchors = data[ANCHOR_EDGE]
+    return set(zip(*anchors.edge_label_index[:, anchors[f"{split}_mask"]].tolist(), strict=True))
+
+
+def test_pivot_anchors_beside_known_links(fake: AlignmentData) -> None:
+    alike = set(zip(*looks_alike(fake).tolist(), strict=True))
+    # One of the pairs that look alike is wrong, as a known link tells.
+    anchors = fake[ANCHOR_EDGE]
+    place = next(
+        i
+        for i, link in enumerate(anchors.edge_label_index.t().tolist())
+        if tuple(link) in alike and anchors.train_mask[i]
+    )
+    lone = set(range(fake["target"].num_nodes)) - set(anchors.edge_label_index[1].tolist())
+    anchors.edge_label_index[1, place] = lone.pop()
+    before = {split: links_of(fake, split) for split in ("train", "val", "test")}
+    data = PivotAnchors("image", num_links=len(alike), keep_known=True)(fake)
+    validate(data)
+    anchors = data[ANCHOR_EDGE]
+    pivots = set(zip(*anchors.edge_label_index[:, anchors.pivot_mask].tolist(), strict=True))
+    assert alike & before["test"] <= pivots  # the surest
+    assert links_of(data, "val") == before["val"]
+    assert links_of(data, "train") == before["train"] | pivots
+    assert links_of(data, "test") == before["test"] - pivots
+    for side in (0, 1):
+        known = {link[side] for link in before["train"] | before["val"]}
+        assert not known & {link[side] for link in pivots}
+    right, judged = anchors.pivot_judged
+    assert right == len(alike & (before["train"] | before["val"]))
+    assert judged >= right + 1
+
+
+def test_pivot_anchors_beside_known_links_see_no_test_link(fake: AlignmentData) -> None:
+    looks_alike(fake)
+    other = fake.clone()
+    anchors = other[ANCHOR_EDGE]
+    hidden = anchors.edge_label_index[:, anchors.test_mask]
+    anchors.edge_label_index[:, anchors.test_mask] = torch.stack([hidden[0], hidden[1].flip(0)])
+    made = [PivotAnchors("image", keep_known=True)(data)[ANCHOR_EDGE] for data in (fake, other)]
+    assert torch.equal(*(links.edge_label_index[:, links.train_mask] for links in made))
+    assert made[0].pivot_judged == made[1].pivot_judged
+
+
 def test_pivot_anchors_learn_nothing_from_known_links(fake: AlignmentData) -> None:
     looks_alike(fake)
     other = fake.clone()
@@ -60,6 +104,10 @@ def test_pivot_anchors_of_sparse_bags(fake: AlignmentData) -> None:
 
 def test_pivot_anchors_arguments(fake: AlignmentData) -> None:
     assert str(PivotAnchors("name", 5)) == "PivotAnchors('name', num_links=5)"
+    text = str(PivotAnchors("name", keep_known=True))
+    assert text == "PivotAnchors('name', num_links=None, keep_known=True)"
+    with pytest.raises(ValueError, match="'val_ratio' cannot be given with 'keep_known'"):
+        PivotAnchors("image", val_ratio=0.2, keep_known=True)
     with pytest.raises(ValueError, match="needs features of 'structure'"):
         PivotAnchors("structure")(fake)
     with pytest.raises(ValueError, match="'num_links' needs to be at least 1"):
