@@ -24,9 +24,10 @@ class Threshold(NamedTuple):
     Attributes:
         value (float): The threshold; infinity selects nothing.
         rule (str): :obj:`"conformal selection"`, see
-            :func:`~pyg_mmea.calibration.precision_threshold`. Where the cases allow no promise,
-            since they are too few or too many of them are wrong, :obj:`"expected precision"`, see
-            :func:`~pyg_mmea.calibration.expected_threshold`: an estimate. Where nothing was
+            :func:`~pyg_mmea.calibration.precision_threshold`, not below what
+            :func:`~pyg_mmea.calibration.expected_threshold` finds. Where the cases allow no
+            promise, since they are too few or too many of them are wrong, the latter alone,
+            :obj:`"expected precision"`: an estimate. Where nothing was
             learned, :obj:`"majority"`: more than half of the voters that do not abstain need to
             rank a pair first, or for a precision of one :obj:`"unanimity"`: all of them.
     """
@@ -182,20 +183,25 @@ class Calibrator:
     def threshold(self, confidence: Tensor, precision: float) -> Threshold:
         """Finds the confidence above which candidates have a precision.
 
+        Both need to say so: the cases, which keep a promise but jump from round to round where
+        they are few, and the mean of the confidence, which is steady but an estimate.
+
         Args:
             confidence (torch.Tensor): Confidence of all candidates that are eligible
                 :math:`(P)`.
             precision (float): The precision asked for.
         """
         held, right = self.confidence.cases
-        value = precision_threshold(confidence, held, right, precision)
+        learned = self.confidence.rule != "agreement"
+        expected = expected_threshold(confidence, precision) if learned else 0.0
+        value = precision_threshold(confidence, held, right, precision, expected)
         if math.isfinite(value):
             return Threshold(value, "conformal selection")
-        if self.confidence.rule == "agreement":
-            if precision == 1:
-                return Threshold(1.0, "unanimity")
-            return Threshold(MAJORITY, "majority")
-        return Threshold(expected_threshold(confidence, precision), "expected precision")
+        if learned:
+            return Threshold(expected, "expected precision")
+        if precision == 1:
+            return Threshold(1.0, "unanimity")
+        return Threshold(MAJORITY, "majority")
 
     @torch.no_grad()
     def examine(

@@ -7,7 +7,11 @@ _ROUNDING = 1e-9  # 1 - 0.95 is not 0.05
 
 
 def precision_threshold(
-    confidence: Tensor, case_confidence: Tensor, case_right: Tensor, precision: float
+    confidence: Tensor,
+    case_confidence: Tensor,
+    case_right: Tensor,
+    precision: float,
+    floor: float = 0.0,
 ) -> float:
     r"""Finds the smallest confidence above which candidates have the precision asked for, by
     conformal selection: `"Selection by Prediction with Conformal p-values"
@@ -28,12 +32,17 @@ def precision_threshold(
     of the confidence. It is a promise on average over runs, not for each. Nothing can be selected
     from less than :math:`1 / (1 - \text{precision}) - 1` cases, 19 for 0.95.
 
+    With a :obj:`floor`, it is the smallest :math:`s` of those at or above it that satisfies the
+    inequality, which is all that the promise needs (self-consistency in `"Two simple sufficient
+    conditions for FDR control" <https://arxiv.org/abs/0802.1406>`_, Blanchard and Roquain, 2008).
+
     Args:
         confidence (torch.Tensor): Confidence of the candidates :math:`(P)`.
         case_confidence (torch.Tensor): Confidence of the cases, of a model that was fitted without
             them :math:`(C)`.
         case_right (torch.Tensor): Which of them are right :math:`(C)`.
         precision (float): The precision asked for.
+        floor (float): Least threshold. (default: :obj:`0.0`)
 
     Returns:
         float: The threshold, infinity where none suffices.
@@ -48,7 +57,8 @@ def precision_threshold(
     above = wrong.numel() - torch.searchsorted(wrong, ordered)  # wrong cases at least as sure
     level = (1 + above).double() / (case_right.numel() + 1) * ordered.numel()
     count = torch.searchsorted(-ordered, -ordered, right=True).double()  # of equal ones all or none
-    enough = (level <= (1 - precision) * count * (1 + _ROUNDING)).nonzero()
+    enough = level <= (1 - precision) * count * (1 + _ROUNDING)
+    enough = (enough & (ordered >= floor)).nonzero()
     return float(ordered[enough.max()]) if enough.numel() else float("inf")
 
 

@@ -270,7 +270,7 @@ def taught(held, right):
 )
 def test_threshold_by_the_number_of_cases(num_cases, precision, rule):
     held, right = torch.rand(num_cases).double(), torch.ones(num_cases, dtype=torch.bool)
-    confidence = 0.9 + torch.rand(40).double() / 10
+    confidence = 0.99 + torch.rand(40).double() / 100
     found = taught(held, right).threshold(confidence, precision)
     assert isinstance(found, Threshold)
     assert found.rule == rule
@@ -279,6 +279,15 @@ def test_threshold_by_the_number_of_cases(num_cases, precision, rule):
         "expected precision": expected_threshold(confidence, precision),
     }
     assert found.value == expected[rule]
+
+
+def test_no_promise_is_below_the_expected_precision():
+    # A hundred right cases would promise 0.9 for everything, half of which is hardly believed.
+    held, right = torch.full((100,), 0.99).double(), torch.ones(100, dtype=torch.bool)
+    confidence = torch.tensor([0.99] * 20 + [0.25] * 20, dtype=torch.double)
+    assert precision_threshold(confidence, held, right, 0.9) == 0.25
+    found = taught(held, right).threshold(confidence, 0.9)
+    assert found == Threshold(0.99, "conformal selection")
 
 
 def test_threshold_where_nothing_was_learned():

@@ -91,6 +91,24 @@ def test_no_cases_and_no_candidates():
     assert precision_threshold(some, some, ~right, 0.5) == float("inf")
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_floor(seed):
+    torch.manual_seed(seed)
+    confidence, cases = torch.rand(60).double(), torch.rand(200).double()
+    right = torch.rand(200).double() < cases.sqrt()
+    free = precision_threshold(confidence, cases, right, 0.7)
+    assert precision_threshold(confidence, cases, right, 0.7, free) == free
+    assert precision_threshold(confidence, cases, right, 0.7, 1.0) == float("inf")
+    found = precision_threshold(confidence, cases, right, 0.7, 0.8)
+    holds = []  # where the inequality of the docstring holds, one candidate after another
+    for score in confidence[confidence >= 0.8].tolist():
+        p_value = (1 + int((cases[~right] >= score).sum())) / 201
+        if p_value * 60 <= 0.3 * int((confidence >= score).sum()) + 1e-9:
+            holds.append(score)
+    assert found == min(holds)
+    assert found >= 0.8 > free
+
+
 def test_order_does_not_matter():
     confidence, cases, right = torch.rand(40), torch.rand(60) + 0.2, torch.rand(60) < 0.8
     found = precision_threshold(confidence, cases, right, 0.75)
