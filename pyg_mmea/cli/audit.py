@@ -19,6 +19,17 @@ from pyg_mmea.training.aligner import ALIGNER
 from pyg_mmea.training.decisions import VERDICTS, Decision, Decisions, Verdict
 from pyg_mmea.typing import SIDES
 
+# What is shown of a round, and what the ledger calls it; older ledgers lack some of it.
+_OF_ROUND = {
+    "candidates": "num_candidates",
+    "survivors": "num_survivors",
+    "right cases": "num_right",
+    "wrong cases": "num_wrong",
+    "confidence": "rule",
+    "selection": "selection",
+    "threshold": "threshold",
+}
+
 
 def run(arguments: Sequence[str]) -> None:
     """Summarises the ledger, tells the history of a pair, or adds decisions of people."""
@@ -130,7 +141,7 @@ def _summarise(entries: list[Entry], in_use: dict[int, set[tuple[int, int]]], fo
             by_hand[entry["decision"]] += 1
         elif entry["decision"] == "round":
             row = rounds.setdefault(entry["epoch"], _row(entry["epoch"], in_use))
-            row |= {"candidates": entry["num_candidates"], "threshold": entry["threshold"]}
+            row |= {name: entry.get(key) for name, key in _OF_ROUND.items()}
         else:
             ended = "accepted" if entry["decision"] == "accept" else "dropped"
             # Between two rounds labels end by decisions, and come back.
@@ -147,10 +158,9 @@ def _summarise(entries: list[Entry], in_use: dict[int, set[tuple[int, int]]], fo
             "on a pair"
         )
         return
-    names = ("epoch", "candidates", "threshold", "accepted", "dropped", "in use")
-    rows = [[_cell(each[name]) for name in names] for each in rounds.values()]
+    rows = [[_cell(value) for value in each.values()] for each in rounds.values()]
     if rows:
-        echo(table([names, *rows]))
+        echo(table([list(next(iter(rounds.values()))), *rows]))
         echo("")
     for text, count in [*reasons.items(), *((f"{k} ({BY_HAND})", n) for k, n in by_hand.items())]:
         echo(f"{count:8d}  {text}")
@@ -159,8 +169,7 @@ def _summarise(entries: list[Entry], in_use: dict[int, set[tuple[int, int]]], fo
 def _row(epoch: int, in_use: dict[int, set[tuple[int, int]]]) -> dict[str, Any]:
     return {
         "epoch": epoch,
-        "candidates": None,
-        "threshold": None,
+        **dict.fromkeys(_OF_ROUND),
         "accepted": 0,
         "dropped": 0,
         "in use": len(in_use[epoch]),

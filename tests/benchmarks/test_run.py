@@ -297,11 +297,15 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
         (configs / f"{name}.yaml").write_text("# What it is.\nseed: 0\n")
     (tmp_path / "papers.yaml").write_text(
         'names_lightea: {paper: x, zh_en+names: "0.952 (Sinkhorn)"}\n'
+        'other: {title: Of others, paper: x, zh_en+names: "0.96", fr_en: "0.5"}\n'
     )
     monkeypatch.setattr(report, "HERE", tmp_path)
-    monkeypatch.setattr(report, "fill", lambda path, text: None)
+    filled = []
+    monkeypatch.setattr(report, "fill", lambda path, text: filled.append(text))
     report.main()
     page = (tmp_path / "README.md").read_text()
+    assert "| DBP15K zh_en, with names | 0.96 (Of others) | 0.500 ± 0.000 (LightEA" in filled[0]
+    assert "| Of others (not run) |" in page
     assert "## emoji noto_twemoji_en_zh\n" in page
     assert (
         "| `supervised` | 0.500 ± 0.000 | 1.000 ± 0.000 | 0.600 ± 0.000 | 0.510 ± 0.000 |" in page

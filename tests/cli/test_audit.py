@@ -45,6 +45,12 @@ def test_summary_adds_up(cli, calibrated: Path) -> None:
         in_use += each["accepted"] - each["dropped"]
         assert in_use == each["in use"]
     assert in_use > 0
+    told = [entry for entry in entries(calibrated) if entry["decision"] == "round"]
+    for entry, each in zip(told, summary["rounds"], strict=True):
+        names = ("num_right", "num_wrong", "rule", "selection")
+        shown = ("right cases", "wrong cases", "confidence", "selection")
+        assert [entry[name] for name in names] == [each[name] for name in shown]
+        assert each["selection"] in ("majority", "conformal selection", "expected precision")
     history = replay(entries(calibrated))
     assert [len(pairs) for pairs in history.values()] == [r["in use"] for r in summary["rounds"]]
     late = json.loads(cli("audit", calibrated, "--since-epoch", 3, "--format", "json")[1])
@@ -65,6 +71,11 @@ def test_labels_that_ended_between_two_rounds_have_a_row(
     assert row == {
         "epoch": max(history) + 1,
         "candidates": None,
+        "survivors": None,
+        "right cases": None,
+        "wrong cases": None,
+        "confidence": None,
+        "selection": None,
         "threshold": None,
         "accepted": 0,
         "dropped": 1,
