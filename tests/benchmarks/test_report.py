@@ -81,11 +81,13 @@ def results(tmp_path: Path) -> Path:
         "num_triples": 5_000_000,
         "phases": {"train": {"seconds": 3600.0, "cpu_seconds": 7000.0, "peak_rss_mb": 9000.0}},
         "result": {"hits@1": 0.5, "num_pairs": 10, "precision": None, "coverage": 0.25},
+        "target_precision": 0.9,
+        "config": "training:\n  epochs: 6\n",
         "environment": ENVIRONMENT,
     }
     _write(tmp_path / "scale" / "million_1000000.json", million)
     curve = {"data": "DBP15K/zh_en", "setting": "gat", "final": 0.7, "seconds_to_final": 12.0}
-    curve |= {"epochs": 60, "test": None, "command": "curves.py"}
+    curve |= {"epochs": 60, "test": None, "command": "curves.py", "git": "abcdef0123456"}
     _write(folder / "curves.json", [{**curve, "seconds": [1, 12], "hits@1": [0.1, 0.7]}])
     return folder
 
@@ -108,8 +110,8 @@ def test_page(results: Path, script: Script, tmp_path: Path) -> None:
     assert "1,000 links among 1,000 entities" in page
     assert "1.50 times the time of these" in page
     assert "extrapolated, not" in page
-    assert "train 3600 (9000) | 0.5 | 10 |  | 0.25 |" in page
-    assert "| DBP15K/zh_en | gat | 60 | 0.700 | 12 | 12 |  |" in page
+    assert "| 6 | train 3600 (9000) | 0.5 | 0.9 | 10 |  | 0.25 | 0123456789 |" in page
+    assert "| DBP15K/zh_en | gat | 60 | 0.700 | 12 | 12 |  | abcdef0123 |" in page
     assert "have not been run on a GPU" in page
     plots = {path.name: path.read_bytes() for path in (tmp_path / "plots").iterdir()}
     assert set(plots) == {"stages_cpu.svg", "curve_DBP15K_zh_en.svg"}
