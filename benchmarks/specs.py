@@ -38,7 +38,10 @@ OWN_FILES = {
     },
 }
 _TRANSFORM = "--data.transform"
-_LOOK_ALIKE = (_TRANSFORM, "PivotAnchors", f"{_TRANSFORM}.modality", "image")
+_PIVOTS = (_TRANSFORM, "PivotAnchors", f"{_TRANSFORM}.modality")
+_LOOK_ALIKE = (*_PIVOTS, "image")
+# A track of its own: translated names give the answer away.
+_NAMES = ("--data.features", "[relation, name]", "--data.text_encoder", "tfidf")
 CONDITIONS = {
     **{
         f"seeds_{percent}{name}": [
@@ -77,8 +80,8 @@ CONDITIONS = {
         for percent in percents
     },
     "no_seeds": [*_LOOK_ALIKE],
-    # A track of its own: translated names give the answer away.
-    "names": ["--data.features", "[relation, name]", "--data.text_encoder", "tfidf"],
+    "no_seeds_names": [*_NAMES, *_PIVOTS, "name"],
+    "names": [*_NAMES],
 }
 
 

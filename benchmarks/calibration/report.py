@@ -38,15 +38,17 @@ SECTIONS = {
     "Few seeds": (
         "Seeds drawn at random: 5 % and 1 % of all links, of which a tenth validates, or half "
         "(`validate`); `and pivots`: with as many pairs of pictures that look alike as a tenth of "
-        "the entities beside them. Without any (`no seeds`), such pairs are the only seeds."
+        "the entities beside them. Without any (`no seeds`), such pairs are the only seeds, or "
+        "names that read alike (`no seeds names`)."
     ),
     "Noise": (
         "Seeds whose targets are traded, pictures swapped among entities of a graph, pictures "
         "taken away; by percent."
     ),
     "Momentum and switch": (
-        "The coefficient of the momentum encoder (0.98 by default) and the epoch at which "
-        "calibration begins (15 by default)."
+        "The coefficient of the momentum encoder (0.98 by default), the epoch at which calibration "
+        "begins (15 by default), and over how many epochs the momentum contrast rises (0 by "
+        "default)."
     ),
 }
 DECIDERS = [
@@ -61,17 +63,25 @@ DECIDERS = [
     "calibrated",
 ]
 COMPARED = ["supervised", "naive_pseudo_labels", "calibrated"]
-SWEEP = [
-    "momentum_0",
-    "momentum_0.9",
-    "momentum_0.99",
-    "momentum_0.999",
-    "momentum_0.9999",
-    "switch_5",
-    "switch_30",
-    "switch_auto",
-    "calibrated",
-]
+# By value, as the plot has them; the default is among them.
+SWEEPS = {
+    "momentum": {
+        "0": "momentum_0",
+        "0.9": "momentum_0.9",
+        "0.98": "calibrated",
+        "0.99": "momentum_0.99",
+        "0.999": "momentum_0.999",
+        "0.9999": "momentum_0.9999",
+    },
+    "switch epoch": {
+        "5": "switch_5",
+        "15": "calibrated",
+        "30": "switch_30",
+        "auto": "switch_auto",
+    },
+    "switch width": {"0": "calibrated", "10": "switch_width_10", "30": "switch_width_30"},
+}
+SWEEP = list(dict.fromkeys(name for values in SWEEPS.values() for name in values.values()))
 NOISE = {
     "wrong_seeds": "wrong seeds",
     "swapped_images": "swapped pictures",
@@ -180,6 +190,33 @@ def draw(results: Results, path: Path) -> bool:
     return True
 
 
+def draw_sweeps(results: Results, path: Path) -> bool:
+    """Hits@1 and precision by value of a setting, a line a data set; tells if there is any."""
+    others = {name for name in SWEEP if name != "calibrated"}
+    swept = [data for data in DATA if any(results.get(name, {}).get(data) for name in others)]
+    if not swept:
+        return False
+    size = (3.2 * len(SWEEPS), 5.2)
+    with panels(path, 2, len(SWEEPS), figsize=size, sharey="row") as axes:
+        for column, (title, values) in enumerate(SWEEPS.items()):
+            for row, name in enumerate(("hits@1", "precision")):
+                for data in swept:
+                    points = {
+                        place: value
+                        for place, setting in enumerate(values.values())
+                        if (runs := results.get(setting, {}).get(data))
+                        and (value := _mean(runs, name)) is not None  # there may be no pseudo-label
+                    }
+                    style = {"marker": "o", "label": DATA[data]}
+                    axes[row, column].plot(list(points), list(points.values()), **style)
+                axes[row, column].set_xticks(range(len(values)), list(values))
+            axes[1, column].set_xlabel(title)
+        axes[0, 0].set_ylabel("Hits@1")
+        axes[1, 0].set_ylabel("precision of pseudo-labels")
+        axes[0, 0].legend(fontsize=7)
+    return True
+
+
 def _mean(runs: list[dict], name: str) -> float | None:
     values = [
         run["test"]["mean"]["hits@1"] if name == "hits@1" else run["pseudo_label_precision"]
@@ -221,6 +258,8 @@ def main() -> None:
         lines += [f"## {title}", "", text, "", *tables[title], ""]
         if title == "Noise" and draw(results, HERE / "plots" / "noise.svg"):
             lines += ["![Hits@1 and precision over the amount of noise](plots/noise.svg)", ""]
+        if title == "Momentum and switch" and draw_sweeps(results, HERE / "plots" / "sweeps.svg"):
+            lines += ["![Hits@1 and precision by setting](plots/sweeps.svg)", ""]
     lines += ["## Commands", "", "```", *commands(every), "```", ""]
     (HERE / "README.md").write_text("\n".join(lines), encoding="utf-8")
     print(HERE / "README.md")

@@ -29,6 +29,7 @@ def test_the_page_has_what_was_run(
 ) -> None:
     pytest.importorskip("matplotlib")
     report = script("calibration/report.py")
+    files = script("specs.py").config_files(report.HERE)
     monkeypatch.setattr(report, "HERE", tmp_path / "calibration")
     _write(tmp_path / "results", "emoji", "supervised", 0.5, None)
     _write(tmp_path / "results", "emoji", "calibrated", 0.75, 0.95)
@@ -37,6 +38,8 @@ def test_the_page_has_what_was_run(
     _write(study, "emoji+wrong_seeds_20", "calibrated", 0.7, 0.9)
     _write(study, "emoji+wrong_seeds_5", "calibrated", 0.725, 0.9)
     _write(study, "zh_en+seeds_1", "calibrated", 0.25, 0.8)
+    _write(study, "emoji", "momentum_0.9", 0.7, 0.9)
+    _write(study, "emoji", "switch_auto", 0.7, None)
     report.main()
     page = (tmp_path / "calibration" / "README.md").read_text()
     assert "| `calibrated` | 0.750<br>7 (0.950) |" in page
@@ -44,4 +47,6 @@ def test_the_page_has_what_was_run(
     assert "| DBP15K zh_en, seeds 1 |  |  | 0.250<br>7 (0.800) |" in page
     assert page.index(", wrong seeds 5 |") < page.index(", wrong seeds 20 |")
     assert (tmp_path / "calibration" / "plots" / "noise.svg").exists()
-    assert "```\n# 0123456789\npyg-mmea train calibrated\npyg-mmea train naive" in page
+    assert (tmp_path / "calibration" / "plots" / "sweeps.svg").exists()
+    assert {*report.SWEEP, *report.DECIDERS} <= {*files}
+    assert "```\n# 0123456789\npyg-mmea train calibrated\npyg-mmea train momentum" in page
