@@ -59,6 +59,7 @@ DECIDERS = [
     "no_vote_relation",
     "no_vote_attribute",
     "no_vote_image",
+    "no_vote_propagation",
     "no_vote_momentum",
     "calibrated",
 ]
