@@ -1,7 +1,7 @@
 """Pseudo-labels: proposing, voting, confidence, selection and the record of it."""
 
 from pyg_mmea.calibration.calibrator import Calibrator, Examined, Threshold
-from pyg_mmea.calibration.confidence import VoteConfidence
+from pyg_mmea.calibration.confidence import Confidence, VoteConfidence
 from pyg_mmea.calibration.doubt import doubtful_links
 from pyg_mmea.calibration.fusion import (
     even_weights,
@@ -12,7 +12,7 @@ from pyg_mmea.calibration.fusion import (
 )
 from pyg_mmea.calibration.informative import informative_pairs
 from pyg_mmea.calibration.ledger import Ledger, decided_by_hand, in_force, replay
-from pyg_mmea.calibration.pool import PseudoLabelPool
+from pyg_mmea.calibration.pool import Pool, PseudoLabelPool
 from pyg_mmea.calibration.propose import (
     Candidates,
     MutualNearestProposer,
@@ -26,9 +26,11 @@ from pyg_mmea.calibration.vote import Votes, collect_votes
 __all__ = [
     "Calibrator",
     "Candidates",
+    "Confidence",
     "Examined",
     "Ledger",
     "MutualNearestProposer",
+    "Pool",
     "Proposer",
     "PseudoLabelPool",
     "SinkhornProposer",

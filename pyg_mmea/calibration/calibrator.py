@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_mmea.calibration.confidence import MAJORITY, VoteConfidence
-from pyg_mmea.calibration.pool import PseudoLabelPool
+from pyg_mmea.calibration.confidence import MAJORITY, Confidence, VoteConfidence
+from pyg_mmea.calibration.pool import Pool, PseudoLabelPool
 from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
 from pyg_mmea.calibration.similarity import SparseSimilarity
@@ -63,9 +63,9 @@ class Calibrator:
     Args:
         proposer (Proposer, optional): By default
             :class:`~pyg_mmea.calibration.SinkhornProposer`. (default: :obj:`None`)
-        confidence (VoteConfidence, optional): By default
+        confidence (VoteConfidence or Confidence, optional): By default
             :class:`~pyg_mmea.calibration.VoteConfidence`. (default: :obj:`None`)
-        pool (PseudoLabelPool, optional): By default
+        pool (PseudoLabelPool or Pool, optional): By default
             :class:`~pyg_mmea.calibration.PseudoLabelPool`. (default: :obj:`None`)
         precision (float): Precision asked of pseudo-labels. (default: :obj:`0.95`)
         vote_rank (int): Largest rank that counts as agreement of a modality.
@@ -86,8 +86,8 @@ class Calibrator:
     def __init__(
         self,
         proposer: Proposer | None = None,
-        confidence: VoteConfidence | None = None,
-        pool: PseudoLabelPool | None = None,
+        confidence: VoteConfidence | Confidence | None = None,
+        pool: PseudoLabelPool | Pool | None = None,
         precision: float = 0.95,
         vote_rank: int = 10,
         num_neighbors: int = 50,
@@ -102,8 +102,8 @@ class Calibrator:
         if search not in SEARCHES:
             raise ValueError(f"'search' needs to be one of {SEARCHES} (got {search!r})")
         self.proposer = proposer or SinkhornProposer()
-        self.confidence = confidence or VoteConfidence()
-        self.pool = pool or PseudoLabelPool()
+        self.confidence: Confidence = confidence or VoteConfidence()
+        self.pool: Pool = pool or PseudoLabelPool()
         self.precision = precision
         self.vote_rank = vote_rank
         self.num_neighbors = num_neighbors

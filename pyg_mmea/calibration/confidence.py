@@ -1,5 +1,6 @@
 """The probability that a candidate is right, learned from held-back links."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,48 @@ MAJORITY = 0.501  # more than half, of any number of voters that there can be
 _NUM_FOLDS = 5
 
 
-class VoteConfidence:
+class Confidence(ABC):
+    """What gives each candidate a confidence in [0, 1]: the interface of one's own.
+
+    Attributes:
+        rule (str): How, for people; :obj:`"agreement"` says that nothing was learned.
+        cases (tuple): Of candidates whose truth the calibration set told, the confidence by
+            something that did not see it, and whether they are right :math:`(C)`; without any,
+            there is no promise of precision.
+    """
+
+    @property
+    @abstractmethod
+    def rule(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def cases(self) -> tuple[Tensor, Tensor]: ...
+
+    @abstractmethod
+    def fit(
+        self,
+        candidates: Candidates,
+        votes: Votes,
+        calibration_links: Tensor,
+        eligible: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """Learns from a round; returns what the ledger says of it."""
+
+    @abstractmethod
+    def __call__(self, candidates: Candidates, votes: Votes) -> Tensor:
+        """Returns the confidence of each candidate :math:`(P)`."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns what was learned as tensors."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores what was learned; nothing, of an empty state."""
+
+
+class VoteConfidence(Confidence):
     r"""Combines score, margins, ranks and probabilities into one probability by logistic
     regression, fitted on candidates whose truth a calibration set tells.
 

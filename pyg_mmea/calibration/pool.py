@@ -1,6 +1,7 @@
 """The pseudo-labels in use, and how candidates come and go."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -13,7 +14,56 @@ from pyg_mmea.utils.pairs import contains, judge
 REJECTED = "rejected by hand"
 
 
-class PseudoLabelPool:
+class Pool(ABC):
+    """What decides which candidates train: the interface of one's own.
+
+    Attributes:
+        pairs (torch.Tensor): The pseudo-labels in use, on the CPU :math:`(2, P)`.
+        num_used (int): How many these are.
+        beliefs (tuple): All candidates of the last round :math:`(2, C)` and their confidence
+            :math:`(C)`, by which links are propagated.
+    """
+
+    @property
+    @abstractmethod
+    def pairs(self) -> Tensor: ...
+
+    @property
+    @abstractmethod
+    def num_used(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def beliefs(self) -> tuple[Tensor, Tensor]: ...
+
+    @abstractmethod
+    def survivors(self, candidates: Candidates, votes: Votes) -> Tensor:
+        """Tells for which candidates a threshold is to be found :math:`(P)`; changes nothing."""
+
+    @abstractmethod
+    def update(
+        self, candidates: Candidates, votes: Votes, confidence: Tensor, threshold: float
+    ) -> list[dict[str, Any]]:
+        """Takes in a round; returns one entry of the ledger for each label that came or went."""
+
+    @abstractmethod
+    def discard(self, links: Tensor, rejected: Tensor) -> list[dict[str, Any]]:
+        """Forgets pairs that compete with links, or were rejected; returns entries."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forgets all pairs."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """Returns the state as tensors."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restores the state."""
+
+
+class PseudoLabelPool(Pool):
     r"""Pairs that were proposed, how long they survived, and which of them train.
 
     A candidate *survives* if it was proposed in :obj:`patience` rounds in a row and each time at

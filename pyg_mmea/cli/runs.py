@@ -28,7 +28,9 @@ def load_run(folder: str | Path) -> tuple[HeteroData, Aligner]:
     Raises:
         FileNotFoundError: If the folder holds no run, or one that is not finished.
     """
-    return load_data(folder), Aligner.load(folder)
+    parser, config = _settings(folder)
+    built = parser.instantiate(config)
+    return built.data[0], Aligner.load(folder, **aligner_arguments(built))
 
 
 def load_extended(folder: str | Path, options: Sequence[str]) -> tuple[HeteroData, Aligner]:

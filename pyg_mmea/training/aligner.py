@@ -379,8 +379,8 @@ class Aligner:
 
         Args:
             folder (str or Path): Folder of the run.
-            **kwargs: Arguments of the aligner that was fitted. Of these, :meth:`extend` needs
-                :obj:`model` and :obj:`calibrator`, where they were not the default.
+            **kwargs: Arguments of the aligner that was fitted, where they were not the default:
+                :obj:`calibrator` finds thresholds, and :meth:`extend` needs :obj:`model`, too.
 
         Raises:
             FileNotFoundError: If the folder holds no finished run.
