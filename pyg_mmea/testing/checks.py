@@ -15,6 +15,7 @@ from pyg_mmea.nn.models.base import AlignmentModel
 from pyg_mmea.typing import SIDES
 
 _TOLERANCE = 1e-8
+_NO_GRADIENT = 1e-12  # what is left of numbers that cancel out
 _GROWTH = 2.5  # of the largest tensor, where nodes and edges double: 2 is linear, 4 quadratic
 
 
@@ -51,7 +52,7 @@ def check_structure_encoder(
     * one row a node, all of them finite, with as many columns as :obj:`out_channels` says;
     * isolated nodes and graphs without an edge do no harm;
     * renumbering the nodes renumbers the rows (in evaluation mode);
-    * every parameter gets a gradient, and so does the input;
+    * every parameter gets a gradient that is not zero everywhere, and so does the input;
     * the largest tensor, forward and backward, grows with the graph and not with its square.
 
     Args:
@@ -106,7 +107,7 @@ def check_loss(
     """Checks a loss that is called as ``loss(x_s, x_t)`` with the embeddings of linked entities,
     row by row:
 
-    * a finite scalar that both inputs and all parameters get a gradient from;
+    * a finite scalar that both inputs and all parameters get a gradient from, not zero everywhere;
     * the order of the links does not matter;
     * a step down its gradient makes it smaller;
     * embeddings of links that are alike cost less than those that are not.
@@ -156,7 +157,7 @@ def check_model(model: AlignmentModel, data: HeteroData) -> None:
       in as many parts of equal size as :obj:`num_parts` says;
     * ``model(data, nodes)`` is the rows of these entities (in evaluation mode);
     * :meth:`~pyg_mmea.nn.AlignmentModel.embed_modalities` has the same without the joint embedding;
-    * every parameter gets a gradient.
+    * every parameter gets a gradient that is not zero everywhere.
 
     Args:
         model (AlignmentModel): The model; it is left in training mode, with gradients.
@@ -233,3 +234,6 @@ def _check_gradients(module: torch.nn.Module | None, inputs: Mapping[str, Tensor
         _check(tensor.grad is not None, f"'{name}' needs to get a gradient")
         finite = tensor.grad is not None and bool(torch.isfinite(tensor.grad).all())
         _check(finite, f"the gradient of '{name}' needs to be finite")
+        # As of attention whose softmax is over one entry.
+        some = tensor.grad is not None and bool((tensor.grad.abs() > _NO_GRADIENT).any())
+        _check(some, f"the gradient of '{name}' needs not to be zero everywhere")

@@ -69,6 +69,18 @@ class Unused(Base):
         return self.mean(x, edge_index)
 
 
+class ConstantAttention(Base):
+    """A softmax over one entry is one, whatever the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = torch.nn.Parameter(torch.randn(8, 1))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = self.lin(x)
+        return (x @ self.attention).softmax(dim=1) * x
+
+
 class DividesByDegree(Base):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         degree = torch.bincount(edge_index[1], minlength=x.size(0)).view(-1, 1)
@@ -94,6 +106,7 @@ class Pooled(Base):
         (WideDense, "grow with the nodes"),
         (OrderMatters, "renumbering the nodes"),
         (Unused, r"'encoder.lin.weight' needs to get a gradient"),
+        (ConstantAttention, "'encoder.attention' needs not to be zero everywhere"),
         (DividesByDegree, "needs to be finite"),
         (Boasts, r"'out_channels' needs to be the size of the output, 8 \(got 9\)"),
         (Pooled, r"needs to have shape \[1500, D\] \(got \[1, 8\]\)"),

@@ -261,14 +261,15 @@ def test_autocast(model, fake):
 def test_momentum_encoder_of_model(model, fake):
     momentum = MomentumEncoder(model, momentum=0.5)
     expected = model.eval()(fake)["source"]["joint"]
-    assert torch.equal(momentum(fake)["source"]["joint"], expected)
+    # Some processors round products by where in memory the weights lie.
+    assert torch.allclose(momentum(fake)["source"]["joint"], expected, atol=1e-6)
     with torch.no_grad():
         model.entity["source"].add_(1.0)
     momentum.update(model)
     moved = momentum(fake)["source"]["joint"]
     assert not moved.requires_grad
-    assert not torch.equal(moved, expected)
-    assert not torch.equal(moved, model(fake)["source"]["joint"])
+    assert not torch.allclose(moved, expected, atol=1e-3)
+    assert not torch.allclose(moved, model(fake)["source"]["joint"], atol=1e-3)
 
 
 def test_mini_batches_use_the_vectors_of_their_entities(fake):
