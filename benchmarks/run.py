@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,7 @@ def run(setting: str, data: str, seed: int, work: Path, folder: Path, results: P
     result["environment"] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
+        **{name: version(name) for name in ("torch-geometric", "lightning")},
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
     }

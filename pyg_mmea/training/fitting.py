@@ -148,6 +148,13 @@ class Fitting:
         voters = voter_names(self.module.model, self.visible, self.config)
         check_excluded(self.calibrator.excluded_voters, voters)
         self.selected = self._phase(self.seeds.val)
+        if calibrator is not None and self.module.switch_epoch is None and is_first_process():
+            logger.warning(
+                "no pseudo-label was used: 'switch_epoch' is 'auto', and the validation links "
+                "gained more than 'switch_gain' (%s) at every look; more epochs, or a number as "
+                "'switch_epoch', begin calibration",
+                self.config.switch_gain,
+            )
 
     def _go_on(self, links: Tensor) -> None:
         """Trains on more seeds: goes on where there was calibration, else starts over."""

@@ -322,6 +322,10 @@ def test_page_of_models(script: Script, tmp_path: Path, monkeypatch: pytest.Monk
     path.write_text(json.dumps({**json.loads(path.read_text()), "settings": "others"}))
     with pytest.raises(SystemExit, match="'supervised' are of other settings"):
         report.main()
+    wrong = {**MEASURED, "mean": {**ROW, "mrr": 0.99}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "test": wrong}))
+    with pytest.raises(SystemExit, match=r"emoji/supervised/seed0\.json: test of mean cannot be"):
+        report.main()
     assert "What it is." in page
     assert "plots/curves.svg" in page
     assert (tmp_path / "plots" / "curves.svg").exists()

@@ -22,6 +22,7 @@ from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import MEAformerObjective
 from pyg_mmea.nn import PCMEA, MEAformer, PairSpec
 from pyg_mmea.training import Aligner, Decision, Decisions, TrainingConfig
+from pyg_mmea.training import data as data_module
 from pyg_mmea.typing import ANCHOR_EDGE
 
 QUICK = {
@@ -105,6 +106,37 @@ def test_replaying_the_ledger_gives_the_pseudo_labels(
         assert (label in pairs) == (entry["decision"] == "drop")
         pairs.symmetric_difference_update({label})
     assert pairs == set(map(tuple, aligner.calibrator.pool.pairs.t().tolist()))
+
+
+def test_replaying_the_ledger_gives_the_links_of_every_epoch(
+    pair: HeteroData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[set[tuple[int, int]]] = []
+    plan = data_module._plan
+
+    def spy(links: torch.Tensor, *args: object) -> object:
+        drawn.append(set(map(tuple, links.t().tolist())))
+        return plan(links, *args)
+
+    monkeypatch.setattr(data_module, "_plan", spy)
+    aligner = _aligner().fit(pair, out=tmp_path, quiet=True)
+    history = replay(Ledger(tmp_path / LEDGER_NAME).read())
+    anchors = pair[ANCHOR_EDGE]
+    links = {
+        name: set(map(tuple, anchors.edge_label_index[:, anchors[f"{name}_mask"]].t().tolist()))
+        for name in ("train", "val")
+    }
+    select, refit = drawn[: QUICK["epochs"]], drawn[QUICK["epochs"] :]
+    assert len(refit) == QUICK["refit_epochs"]
+    for epoch, found in enumerate(select):
+        before = [pairs for at, pairs in history.items() if at < epoch]
+        assert found - links["train"] == (before[-1] if before else set())
+        assert links["train"] <= found
+    assert len({len(found) for found in select}) > 2  # labels came more than once
+    known = links["train"] | links["val"]
+    last = set(map(tuple, aligner.calibrator.pool.pairs.t().tolist()))
+    assert all(found == known | last for found in refit)
+    assert last == list(history.values())[-1]
 
 
 def test_pseudo_labels_are_one_to_one_and_no_seeds(
@@ -444,7 +476,9 @@ def test_without_validation_links(pair: HeteroData) -> None:
     assert aligner.result["num_seeds"] == int(anchors.train_mask.sum())
 
 
-def test_the_switch_comes_when_validation_stalls(pair: HeteroData, tmp_path: Path) -> None:
+def test_the_switch_comes_when_validation_stalls(
+    pair: HeteroData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     # No gain is large enough, so the second look, after four epochs, is the first that can tell.
     settings = {"switch_epoch": "auto", "switch_gain": 10.0, "val_every": 2, "epochs": 7}
     _aligner(**settings).fit(pair, out=tmp_path / "run", quiet=True)
@@ -453,9 +487,11 @@ def test_the_switch_comes_when_validation_stalls(pair: HeteroData, tmp_path: Pat
     assert table["loss/momentum"].notna().tolist() == [epoch >= 4 for epoch in table["epoch"]]
     rounds = [e for e in _decisions(tmp_path / "run") if e["decision"] == "round"]
     assert rounds[0]["epoch"] == 3
+    assert "no pseudo-label was used" not in caplog.text
     never = _aligner(**{**settings, "switch_gain": 0.0, "val_every": 7})
     never.fit(pair, out=tmp_path / "never", quiet=True)
     assert not [e for e in _decisions(tmp_path / "never") if e["decision"] == "round"]
+    assert "no pseudo-label was used: 'switch_epoch' is 'auto'" in caplog.text
 
 
 def test_too_few_epochs_for_a_pseudo_label_are_said(
