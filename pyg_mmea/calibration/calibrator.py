@@ -26,9 +26,9 @@ class Threshold(NamedTuple):
         rule (str): :obj:`"conformal selection"`, see
             :func:`~pyg_mmea.calibration.precision_threshold`, not below what
             :func:`~pyg_mmea.calibration.expected_threshold` finds. Where the cases allow no
-            promise, since they are too few or too many of them are wrong, the latter alone,
-            :obj:`"expected precision"`: an estimate. Where nothing was
-            learned, :obj:`"majority"`: more than half of the voters that do not abstain need to
+            promise there, since they are too few, too many of them are wrong, or too few candidates
+            are that sure, the latter alone, :obj:`"expected precision"`: an estimate. Where nothing
+            was learned, :obj:`"majority"`: more than half of the voters that do not abstain need to
             rank a pair first, or for a precision of one :obj:`"unanimity"`: all of them.
     """
 
@@ -86,6 +86,7 @@ class Calibrator:
     def __init__(
         self,
         proposer: Proposer | None = None,
+        # The first of two types is whose settings the command line takes without a class path.
         confidence: VoteConfidence | Confidence | None = None,
         pool: PseudoLabelPool | Pool | None = None,
         precision: float = 0.95,
@@ -183,8 +184,9 @@ class Calibrator:
     def threshold(self, confidence: Tensor, precision: float) -> Threshold:
         """Finds the confidence above which candidates have a precision.
 
-        Both need to say so: the cases, which keep a promise but jump from round to round where
-        they are few, and the mean of the confidence, which is steady but an estimate.
+        Both the cases, which keep a promise but jump from round to round where they are few, and
+        the mean of the confidence, which is steady but an estimate, need to allow it; where the
+        cases allow nothing, the mean alone does.
 
         Args:
             confidence (torch.Tensor): Confidence of all candidates that are eligible

@@ -42,11 +42,11 @@ class Confidence(ABC):
         calibration_links: Tensor,
         eligible: Tensor | None = None,
     ) -> dict[str, Any]:
-        """Learns from a round; returns what the ledger says of it."""
+        """Learns from a round; returns what the ledger says of it, a rule and numbers of cases."""
 
     @abstractmethod
     def __call__(self, candidates: Candidates, votes: Votes) -> Tensor:
-        """Returns the confidence of each candidate :math:`(P)`."""
+        """Returns the confidence of each candidate, on the CPU as :obj:`cases` are :math:`(P)`."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:

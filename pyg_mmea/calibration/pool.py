@@ -38,13 +38,15 @@ class Pool(ABC):
 
     @abstractmethod
     def survivors(self, candidates: Candidates, votes: Votes) -> Tensor:
-        """Tells for which candidates a threshold is to be found :math:`(P)`; changes nothing."""
+        """Tells for which candidates a threshold is to be found, on the CPU :math:`(P)`; changes
+        nothing."""
 
     @abstractmethod
     def update(
         self, candidates: Candidates, votes: Votes, confidence: Tensor, threshold: float
     ) -> list[dict[str, Any]]:
-        """Takes in a round; returns one entry of the ledger for each label that came or went."""
+        """Takes in a round; returns one entry of the ledger for each label that came or went:
+        :obj:`"pair"`, :obj:`"decision"` (:obj:`"accept"` or :obj:`"drop"`) and :obj:`"reason"`."""
 
     @abstractmethod
     def discard(self, links: Tensor, rejected: Tensor) -> list[dict[str, Any]]:

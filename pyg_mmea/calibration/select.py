@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-_ROUNDING = 1e-9  # 1 - 0.95 is not 0.05
+_ROUNDING = 1e-7  # 1 - 0.95 is not 0.05, and 0.95 in single precision not 0.95
 
 
 def precision_threshold(
@@ -33,8 +33,9 @@ def precision_threshold(
     from less than :math:`1 / (1 - \text{precision}) - 1` cases, 19 for 0.95.
 
     With a :obj:`floor`, it is the smallest :math:`s` of those at or above it that satisfies the
-    inequality, which is all that the promise needs (self-consistency in `"Two simple sufficient
-    conditions for FDR control" <https://arxiv.org/abs/0802.1406>`_, Blanchard and Roquain, 2008).
+    inequality. The promise holds for a floor that is fixed, or depends on the candidates alone and
+    does not rise with their confidence (`"Two simple sufficient conditions for FDR control"
+    <https://arxiv.org/abs/0802.1406>`_, Blanchard and Roquain, 2008).
 
     Args:
         confidence (torch.Tensor): Confidence of the candidates :math:`(P)`.
@@ -77,5 +78,5 @@ def expected_threshold(confidence: Tensor, precision: float) -> float:
     ordered = confidence.double().sort(descending=True).values
     count = torch.searchsorted(-ordered, -ordered, right=True)  # of equal ones all or none
     mean = ordered.cumsum(0)[count - 1] / count
-    enough = (mean >= precision).nonzero()
+    enough = (mean * (1 + _ROUNDING) >= precision).nonzero()
     return float(ordered[enough.max()]) if enough.numel() else float("inf")

@@ -26,11 +26,13 @@ class PivotAnchors(BaseTransform):
     a precision that is promised is one against what looks alike, not against the truth, and metrics
     of validation links are, too.
 
-    **With few known links** (:obj:`keep_known`), these stay what they are, and pairs of two
-    entities that no training or validation link names train beside them. Known links alone
-    validate, so that confidence and promises are against the truth. They also tell what such pairs
-    are worth: among those that score as high as the last one that trains, :obj:`pivot_judged` of
-    the links is the number of right ones, and of those that a known link shares an entity with.
+    **With few known links** (:obj:`keep_known`), training and validation links stay what they are,
+    and pairs of two entities that none of them names train beside them; a test link among these is
+    none any more. Known links alone validate, so that confidence and promises are against the
+    truth. They are approximate: the entities of validation links are spared by such seeds, wrong
+    ones among them, and those that are left are harder. Known links also tell what such seeds are
+    worth: of all ends of pairs that score as high as the last one that trains, :obj:`pivot_judged`
+    of the links has how many are in a right pair, and how many in a known link.
 
     :obj:`pivot` of the links is :obj:`modality` then, and :obj:`pivot_mask` tells which of them are
     made this way.
@@ -43,13 +45,15 @@ class PivotAnchors(BaseTransform):
         val_ratio (float, optional): Fraction of the seeds that validate.
             (default: :obj:`None`, which means a tenth without known links, and none with them)
         csls_k (int): Neighbourhood of CSLS. (default: :obj:`10`)
-        split_seed (int): Seed of the draw of validation links. (default: :obj:`0`)
+        split_seed (int): Seed of the draw of validation links, without :obj:`keep_known`.
+            (default: :obj:`0`)
         keep_known (bool): Whether known training and validation links stay such.
             (default: :obj:`False`)
 
     Raises:
         ValueError: If :obj:`num_links` is below one, if :obj:`val_ratio` is given with
-            :obj:`keep_known`, or if the data lack the modality.
+            :obj:`keep_known`, if the data lack the modality, or if their links are made this way
+            already and :obj:`keep_known` would take them for known ones.
     """
 
     def __init__(
@@ -76,6 +80,11 @@ class PivotAnchors(BaseTransform):
         self.keep_known = keep_known
 
     def forward(self, data: HeteroData) -> HeteroData:
+        if self.keep_known and "pivot" in data[ANCHOR_EDGE]:
+            raise ValueError(
+                "'keep_known' needs known links, and there are some of 'PivotAnchors' by "
+                f"'{data[ANCHOR_EDGE].pivot}' among those of 'data'"
+            )
         matches, num_entities = self._match(data)
         alike = matches.index.cpu()  # best first
         anchors = data[ANCHOR_EDGE]
@@ -95,7 +104,9 @@ class PivotAnchors(BaseTransform):
             is_train = contains(train, links) & ~is_val | is_pivot
             masks = is_train, is_val, ~(is_train | is_val)
             last = int(chosen[-1]) + 1 if chosen.numel() else alike.size(1)
-            anchors.pivot_judged = [int(right[:last].sum()), int(judged[:last].sum())]
+            # By ends, since either one is enough to tell that a pair is wrong.
+            named = [torch.isin(alike[i, :last], known[i]).sum() for i in range(2)]
+            anchors.pivot_judged = [2 * int(right[:last].sum()), int(sum(named))]
         else:
             masks = split_seeds(is_pivot, self.val_ratio, self.split_seed)
         anchors.edge_label_index = links.to(device)
@@ -139,12 +150,12 @@ def pivot_note(data: HeteroData) -> str | None:
             f"training and validation links are what looks alike by '{anchors.pivot}': nobody has "
             "confirmed them"
         )
-    counts = int(anchors.pivot_mask.sum()), int(anchors.train_mask.sum())
+    num_pivots, num_train = int(anchors.pivot_mask.sum()), int(anchors.train_mask.sum())
     right, judged = anchors.pivot_judged
+    worth = f"; of {judged} entities of known links in such pairs, {right} are paired right"
     return (
-        f"{counts[0]} of {counts[1]} training links are what looks alike by '{anchors.pivot}': "
-        f"nobody has confirmed them; known links judge {judged} pairs that are as much alike, and "
-        f"{right} of these are right"
+        f"{num_pivots} of {num_train} training links are what looks alike by '{anchors.pivot}': "
+        f"nobody has confirmed them{worth if judged else ''}"
     )
 
 

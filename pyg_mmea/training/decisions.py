@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Ledger
 from pyg_mmea.calibration.ledger import BY_HAND, is_by_hand, last_by_hand
 from pyg_mmea.data import HideAnchors
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
+from pyg_mmea.utils.pairs import unconfirmed_links
 
 Verdict = Literal["accept", "reject", "undo"]
 UNDECIDED: Verdict = "undo"  # a pair that nobody decided on is as one whose decision was undone
@@ -60,6 +62,7 @@ class Decisions:
         self.ledger = ledger
         self._uris: list[list[str]] = [data[side].uri for side in SIDES]
         self._links = HideAnchors("train+val")(data)[ANCHOR_EDGE].edge_label_index.cpu()
+        self._unconfirmed = set(_pairs(unconfirmed_links(data)))
         self._read = 0  # bytes
         self._in_force: dict[Pair, dict[str, Any]] = {}  # in the order in which they were taken
         self._guard = threading.RLock()
@@ -133,7 +136,8 @@ class Decisions:
 
     def take_over(self, entries: Iterable[dict[str, Any]]) -> tuple[int, int]:
         """Adds what people decided in another run, on entities of the same URIs, to the ledger, all
-        at once. What is in force already is not added again.
+        at once. What is in force already is not added again. A seed of
+        :class:`~pyg_mmea.data.PivotAnchors` that stands against what they accepted is rejected.
 
         Args:
             entries (Iterable[dict]): Entries of the ledger of that run.
@@ -151,9 +155,14 @@ class Decisions:
                 ends = zip(places, entry.get("uri", ("", "")), strict=True)
                 source, target = (ids.get(uri, -1) for ids, uri in ends)
                 pair, verdict = (source, target), entry["decision"]
-                if min(pair) < 0 or (verdict == "accept" and self._rival(pair, verdicts)):
+                against = self._guesses_against(pair, verdicts) if verdict == "accept" else {}
+                rival = verdict == "accept" and self._rival(pair, {**verdicts, **against})
+                if min(pair) < 0 or rival:
                     num_left += 1
-                elif verdicts.get(pair) != verdict:
+                    continue
+                verdicts |= against
+                added += [self._entry(Decision("reject", guess)) for guess in against]
+                if verdicts.get(pair) != verdict:
                     verdicts[pair] = verdict
                     added.append(self._entry(Decision(verdict, pair, entry.get("note"))))
             self.ledger.append(added)
@@ -207,7 +216,16 @@ class Decisions:
             return f"'{uri}' has another counterpart: '{partner}' {where}"
         return None
 
+    def _guesses_against(self, pair: Pair, verdicts: dict[Pair, Verdict]) -> dict[Pair, Verdict]:
+        """Rejections of seeds that nobody has confirmed, and that an acceptance contradicts."""
+        guesses = self._linked(pair) & self._unconfirmed - {pair}
+        return {guess: "reject" for guess in sorted(guesses) if guess not in verdicts}
+
     def _linked(self, pair: Pair) -> set[Pair]:
         """Training and validation links with one of two entities."""
         touched = (self._links[0] == pair[0]) | (self._links[1] == pair[1])
-        return {(source, target) for source, target in self._links[:, touched].t().tolist()}
+        return set(_pairs(self._links[:, touched]))
+
+
+def _pairs(links: Tensor) -> list[Pair]:
+    return [(source, target) for source, target in links.t().tolist()]

@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea.calibration import Calibrator
 from pyg_mmea.data import HideAnchors
+from pyg_mmea.data.pivot import validates_on_pivots
 from pyg_mmea.nn.models import AlignmentModel, PairSpec
 from pyg_mmea.training.config import TrainingConfig
 from pyg_mmea.training.fitting import align, in_precision
@@ -74,8 +75,16 @@ def extend(
         **align(calibrator, voters, torch.cat([known, given], dim=1)),
         "accepted": known,
         "confirmed": _moved(state["accepted"], today)[0],
+        "pivots": _moved(_trained_pivots(state, data), today)[0],
         "new": {side: place < 0 for side, place in places.items()},
     }
+
+
+def _trained_pivots(state: Mapping[str, Any], data: HeteroData) -> Tensor:
+    """Seeds of the training that nobody has confirmed; other ones may look alike today."""
+    seeds = state["alignment"]["known"]
+    # Runs of older versions do not tell, and had either none or only such ones.
+    return state.get("pivots", seeds if validates_on_pivots(data) else seeds[:, :0])
 
 
 def _check_voters(online: Embeddings, calibrator: Calibrator, wanted: list[str]) -> None:

@@ -28,6 +28,7 @@ from pyg_mmea.training.trained import Trained
 from pyg_mmea.training.views import voter_names
 from pyg_mmea.typing import Embeddings
 from pyg_mmea.utils.io import fingerprint
+from pyg_mmea.utils.pairs import unconfirmed_links
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ class Fitting:
         voters = voter_names(self.module.model, self.visible, self.config)
         check_excluded(self.calibrator.excluded_voters, voters)
         self.selected = self._phase(self.seeds.val)
-        if calibrator is not None and self.module.switch_epoch is None and is_first_process():
+        if calibrator is not None and not self.selected.switched and is_first_process():
             logger.warning(
                 "no pseudo-label was used: 'switch_epoch' is 'auto', and the validation links "
                 "gained more than 'switch_gain' (%s) at every look; more epochs, or a number as "
@@ -231,6 +232,7 @@ class Fitting:
             "entities": module.entities,
             "refitted": self.refitted,
             "accepted": seeds.accepted,
+            "pivots": unconfirmed_links(self.data),
         }
 
 

@@ -20,6 +20,7 @@ from pyg_mmea.training.resources import peak_gpu_mb, peak_rss_mb
 from pyg_mmea.training.seeds import Seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.export import alignment_table
+from pyg_mmea.utils.pairs import unconfirmed_links
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def summarize(
         "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": peak_gpu_mb(module.device),
         "pivot": anchors.get("pivot"),
-        "num_pivots": int(anchors.pivot_mask.sum()) if "pivot" in anchors else 0,
+        "num_pivots": unconfirmed_links(data).size(1),
         "pivot_judged": anchors.get("pivot_judged"),
         "num_seeds": module.train_links.size(1),
         "num_decided_by_hand": seeds.num_decided,
@@ -148,7 +149,8 @@ def predicted_table(
         known = known[:, new_s[known[0]] | new_t[known[1]]]
     found = part["pairs"][:, order]
     accepted = state.get("confirmed", state["accepted"])
-    table = alignment_table(data, known, found, confidence[order], part["margin"][order], accepted)
+    numbers = confidence[order], part["margin"][order]
+    table = alignment_table(data, known, found, *numbers, accepted, state.get("pivots"))
     table.attrs["selection"] = None if target_precision is None else threshold.rule
     if part.get("votes"):  # runs of older versions have none
         none = [float("nan")] * known.size(1)

@@ -56,12 +56,14 @@ class PhaseResult:
         selection (str): How they were selected, :obj:`"last"` or :obj:`"validation"`.
         seconds (float): Time spent training, validation and rounds of calibration included.
         trained (bool): Whether any epoch was left to train.
+        switched (bool): Whether calibration began, if after the epoch that was selected.
     """
 
     epochs: int
     selection: str
     seconds: float
     trained: bool
+    switched: bool
 
 
 def run_phase(
@@ -161,6 +163,7 @@ def run_phase(
     module.to(trainer.strategy.root_device)
     module.setup("validate")
     reached, selection = trainer.current_epoch, "last"
+    switched = module.has_switched(reached)
     if selects and best.exists():
         state = load_tensors(best)
         module.load_state_dict(state["state_dict"])
@@ -168,7 +171,8 @@ def run_phase(
         reached, selection = state["epoch"] + 1, "validation"
     module.eval()
     module.trainer = None  # they hold each other, and memory, until garbage is collected
-    return PhaseResult(reached, selection, timer.time_elapsed("train"), table.num_new > 0)
+    seconds = timer.time_elapsed("train")
+    return PhaseResult(reached, selection, seconds, table.num_new > 0, switched)
 
 
 def _accelerator(name: str) -> str:

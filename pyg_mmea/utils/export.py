@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_mmea.typing import ANCHOR_EDGE
 from pyg_mmea.utils.io import atomic_write
-from pyg_mmea.utils.pairs import contains
+from pyg_mmea.utils.pairs import contains, unconfirmed_links
 
 COLUMNS = ("source", "target", "confidence", "rank_margin")
 OWL_SAME_AS = "http://www.w3.org/2002/07/owl#sameAs"
@@ -38,6 +37,7 @@ def alignment_table(
     confidence: Tensor,
     margin: Tensor,
     accepted: Tensor | None = None,
+    unconfirmed: Tensor | None = None,
 ) -> pd.DataFrame:
     """Returns links as a table of URIs, known ones in front. Seeds of
     :class:`~pyg_mmea.data.PivotAnchors`, which nobody has confirmed, have the origin "pivot" and no
@@ -51,15 +51,16 @@ def alignment_table(
         margin (torch.Tensor): Their margin :math:`(P)`.
         accepted (torch.Tensor, optional): Seeds that people confirmed :math:`(2, C)`.
             (default: :obj:`None`)
+        unconfirmed (torch.Tensor, optional): Seeds of :class:`~pyg_mmea.data.PivotAnchors` beside
+            those of the pair :math:`(2, U)`. (default: :obj:`None`)
     """
     pairs = torch.cat([known.cpu(), found.cpu()], dim=1)
     num_known, num_found = known.size(1), found.size(1)
     uri_s, uri_t = data["source"].uri, data["target"].uri
-    anchors = data[ANCHOR_EDGE]
-    is_pivot = torch.zeros(num_known, dtype=torch.bool)
-    if "pivot" in anchors:
-        pivots = anchors.edge_label_index[:, anchors.pivot_mask]
-        is_pivot = contains(pivots.cpu(), pairs[:, :num_known])
+    pivots = unconfirmed_links(data)
+    if unconfirmed is not None:
+        pivots = torch.cat([pivots, unconfirmed.cpu()], dim=1)
+    is_pivot = contains(pivots, pairs[:, :num_known])
     if accepted is not None:
         is_pivot &= ~contains(accepted.cpu(), pairs[:, :num_known])
     origin = ["pivot" if pivot else "known" for pivot in is_pivot.tolist()]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch_geometric.data import HeteroData
 
-from pyg_mmea.typing import SIDES
+from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.ranges import list_ranges
 
 
@@ -21,6 +22,18 @@ def contains(pairs: Tensor, wanted: Tensor) -> Tensor:
     """
     width = 1 + int(torch.cat([pairs[1], wanted[1], pairs.new_zeros(1)]).max())
     return torch.isin(wanted[0] * width + wanted[1], pairs[0] * width + pairs[1])
+
+
+def unconfirmed_links(data: HeteroData) -> Tensor:
+    """Returns the links that :class:`~pyg_mmea.data.PivotAnchors` made, on the CPU
+    :math:`(2, L)`."""
+    anchors = data[ANCHOR_EDGE]
+    links = anchors.edge_label_index.cpu()
+    if "pivot" not in anchors:
+        return links[:, :0]
+    if "pivot_mask" in anchors:
+        return links[:, anchors.pivot_mask.cpu()]
+    return links[:, (anchors.train_mask | anchors.val_mask).cpu()]  # made by an older version
 
 
 def judge(pairs: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:

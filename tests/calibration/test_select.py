@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -117,9 +119,10 @@ def test_order_does_not_matter():
     assert precision_threshold(confidence.flip(0), cases[order], right[order], 0.75) == found
 
 
+@pytest.mark.parametrize("floored", [False, True])
 @pytest.mark.parametrize("precision", [0.7, 0.9])
 @pytest.mark.parametrize("skill", [0.6, 3.0])
-def test_expected_precision_is_at_least_the_one_asked_for(precision, skill):
+def test_expected_precision_is_at_least_the_one_asked_for(precision, skill, floored):
     """Cases and candidates from one distribution; confidence says little or much, and is no
     probability."""
     generator = torch.Generator().manual_seed(0)
@@ -128,7 +131,10 @@ def test_expected_precision_is_at_least_the_one_asked_for(precision, skill):
         right = torch.rand(120, generator=generator) < 0.6
         score = torch.randn(120, generator=generator) + skill * right
         known, asked = slice(60), slice(60, None)
-        found = precision_threshold(score[asked], score[known], right[known], precision)
+        # Of a confidence that is far too low for those that are sure, and too high for others.
+        floor = expected_threshold(score[asked].sigmoid(), precision) if floored else 0.0
+        floor = math.log(floor / (1 - floor)) if 0 < floor < 1 else -math.inf
+        found = precision_threshold(score[asked], score[known], right[known], precision, floor)
         selected = right[asked][score[asked] >= found]
         shares.append(float(selected.double().mean()) if selected.numel() else 1.0)
     mean = sum(shares) / len(shares)
@@ -151,6 +157,7 @@ def test_bad_arguments(precision):
         ([0.5, 1.0, 0.9], 0.85, 0.9),
         ([0.5, 1.0, 0.9], 0.99, 1.0),
         ([0.5, 0.9], 0.95, float("inf")),
+        ([0.9] * 40, 0.9, 0.9),  # whose mean is a little less
         ([], 0.5, float("inf")),
         # Two of three equal ones would do, but they come together.
         ([1.0, 0.7, 0.7, 0.7], 0.8, 1.0),

@@ -61,7 +61,7 @@ def test_pivot_anchors_beside_known_links(fake: AlignmentData) -> None:
         known = {link[side] for link in before["train"] | before["val"]}
         assert not known & {link[side] for link in pivots}
     right, judged = anchors.pivot_judged
-    assert right == len(alike & (before["train"] | before["val"]))
+    assert right == 2 * len(alike & (before["train"] | before["val"]))
     assert judged >= right + 1
 
 
@@ -108,6 +108,9 @@ def test_pivot_anchors_arguments(fake: AlignmentData) -> None:
     assert text == "PivotAnchors('name', num_links=None, keep_known=True)"
     with pytest.raises(ValueError, match="'val_ratio' cannot be given with 'keep_known'"):
         PivotAnchors("image", val_ratio=0.2, keep_known=True)
+    twice = PivotAnchors("image", keep_known=True)(fake)
+    with pytest.raises(ValueError, match="there are some of 'PivotAnchors' by 'image' among"):
+        PivotAnchors("name", keep_known=True)(twice)
     with pytest.raises(ValueError, match="needs features of 'structure'"):
         PivotAnchors("structure")(fake)
     with pytest.raises(ValueError, match="'num_links' needs to be at least 1"):

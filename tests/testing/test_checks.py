@@ -4,12 +4,26 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn import GAT, GCN, GraphSAGE
+from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
 
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import InfoNCELoss
 from pyg_mmea.nn import PCMEA, GATEncoder, RelationReflectionEncoder
 from pyg_mmea.testing import LargestTensor, check_loss, check_model, check_structure_encoder
+
+
+class Gated(torch.nn.Module):
+    """Begins as the identity, as low-rank adaptors do."""
+
+    out_channels = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = torch.nn.Linear(16, 4), torch.nn.Linear(4, 16)
+        torch.nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return x + self.up(self.down(x))
 
 
 @pytest.mark.parametrize(
@@ -20,8 +34,10 @@ from pyg_mmea.testing import LargestTensor, check_loss, check_model, check_struc
         lambda: GCN(16, 16, 2),
         lambda: GraphSAGE(16, 16, 2),
         lambda: GAT(16, 16, 2, out_channels=16, v2=True),
+        lambda: GIN(16, 16, 2, norm="batch_norm"),  # has biases that cancel out
+        lambda: Gated(),
     ],
-    ids=["gat", "relation_reflection", "GCN", "GraphSAGE", "GATv2"],
+    ids=["gat", "relation_reflection", "GCN", "GraphSAGE", "GATv2", "GIN", "Gated"],
 )
 def test_encoders_that_are_fine(make: Callable[[], torch.nn.Module]) -> None:
     torch.manual_seed(0)

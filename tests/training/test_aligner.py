@@ -492,6 +492,12 @@ def test_the_switch_comes_when_validation_stalls(
     never.fit(pair, out=tmp_path / "never", quiet=True)
     assert not [e for e in _decisions(tmp_path / "never") if e["decision"] == "round"]
     assert "no pseudo-label was used: 'switch_epoch' is 'auto'" in caplog.text
+    caplog.clear()  # labels were used, and an epoch before them was selected
+    early = _aligner(**{**settings, "selection": "validation", "lr": 0.0, "val_every": 1})
+    early.fit(pair, out=tmp_path / "early", quiet=True)
+    assert early.result["epochs"] == 1
+    assert [e for e in _decisions(tmp_path / "early") if e["decision"] == "round"]
+    assert "no pseudo-label was used" not in caplog.text
 
 
 def test_too_few_epochs_for_a_pseudo_label_are_said(

@@ -9,6 +9,7 @@ from pyg_mmea.data import HideAnchors
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.training import Decision, DecisionConflictError, Decisions
 from pyg_mmea.training.seeds import Seeds
+from pyg_mmea.typing import ANCHOR_EDGE
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,27 @@ def test_decisions_of_another_run_are_taken_over(data, free, tmp_path):
     assert len(new.in_force()) == 2
     assert new.take_over(old.ledger.read()) == (0, 1)  # they are there already
     assert len(new.ledger.read()) == 2
+
+
+def test_what_people_accepted_stands_against_seeds_that_look_alike(data, free, tmp_path):
+    (source, _), (target, other) = free
+    old = Decisions(data, Ledger(tmp_path / "old.jsonl"))
+    old.record([Decision("accept", (source, target))])
+    guessed = data.clone()
+    anchors = guessed[ANCHOR_EDGE]
+    guess = torch.tensor([[source], [other]])
+    anchors.edge_label_index = torch.cat([anchors.edge_label_index, guess], dim=1)
+    for name, value in (("train", True), ("val", False), ("test", False)):
+        mask = anchors[f"{name}_mask"]
+        anchors[f"{name}_mask"] = torch.cat([mask, torch.tensor([value])])
+    assert Decisions(guessed, Ledger(tmp_path / "a.jsonl")).take_over(old.ledger.read()) == (0, 1)
+    anchors.pivot = "image"
+    anchors.pivot_mask = torch.arange(anchors.edge_label_index.size(1)) == len(mask)
+    new = Decisions(guessed, Ledger(tmp_path / "b.jsonl"))
+    assert new.take_over(old.ledger.read()) == (2, 0)
+    assert new.verdict((source, target)) == "accept"
+    assert new.verdict((source, other)) == "reject"
+    assert new.take_over(old.ledger.read()) == (0, 0)
 
 
 def test_a_decision_that_does_not_fit_any_more_is_left(data, free, tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from pyg_mmea.calibration import Calibrator, Ledger
 from pyg_mmea.calibration.ledger import LEDGER_NAME
-from pyg_mmea.data import DropModality
+from pyg_mmea.data import DropModality, PivotAnchors
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.nn import PCMEA
 from pyg_mmea.training import Aligner, Decision, Decisions, TrainingConfig
@@ -145,6 +145,26 @@ def test_new_links_are_known(aligner, extended, whole, part):
     known = links_of(table[table["origin"] == "known"])
     assert known == uris
     assert known - links_of(aligner.predict(part)) != set()
+
+
+def test_seeds_that_look_alike_stay_unconfirmed(part, whole, tmp_path):
+    alike = PivotAnchors("image", num_links=30)
+    # Their pictures are others today, and so are the pairs that look alike.
+    trained, today = alike(part.clone()), whole.clone()
+    today["source"].x_image = today["source"].x_image.flip(0)
+    today["source"].image_mask = today["source"].image_mask.flip(0)
+    today = alike(today)
+    _aligner().fit(trained, tmp_path, quiet=True)
+    table = Aligner.load(tmp_path).extend(today).predict(today)
+    unknown = table[table["origin"] == "pivot"]
+    assert not (table["origin"] == "known").any()
+    assert unknown["confidence"].isna().all()
+    pairs = trained[ANCHOR_EDGE].edge_label_index[:, trained[ANCHOR_EDGE].pivot_mask]
+    uris = [trained[side].uri for side in SIDES]
+    then = {(uris[0][i], uris[1][j]) for i, j in pairs.t().tolist()}
+    found = set(zip(unknown["source"], unknown["target"], strict=True))
+    assert then <= found
+    assert len(found) > len(then)
 
 
 def test_rejected_links_stay_rejected(part, whole, tmp_path):
