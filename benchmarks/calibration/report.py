@@ -38,8 +38,8 @@ SECTIONS = {
     "Few seeds": (
         "Seeds drawn at random: 5 % and 1 % of all links, of which a tenth validates, or half "
         "(`validate`); `and pivots`: with as many pairs of pictures that look alike as a tenth of "
-        "the entities beside them. Without any (`no seeds`), such pairs are the only seeds, or "
-        "names that read alike (`no seeds names`)."
+        "the entities beside them, whose test links, easy ones, are left out. Without any "
+        "(`no seeds`), such pairs are the only seeds, or names that read alike (`no seeds names`)."
     ),
     "Noise": (
         "Seeds whose targets are traded, pictures swapped among entities of a graph, pictures "
