@@ -14,7 +14,7 @@ from pyg_mmea.calibration.select import expected_threshold, precision_threshold
 from pyg_mmea.calibration.similarity import SparseSimilarity
 from pyg_mmea.calibration.vote import Votes, collect_votes
 from pyg_mmea.typing import SIDES, Embeddings
-from pyg_mmea.utils.pairs import check_links, free_entities
+from pyg_mmea.utils.pairs import check_links, contains, free_entities, judge
 from pyg_mmea.utils.search import SEARCHES
 
 
@@ -180,6 +180,12 @@ class Calibrator:
         """Takes out of the pool what people rejected, and what competes with seeds
         :math:`(2, S)`; returns ledger entries."""
         return self.pool.discard(train_links, self.rejected)
+
+    def labels_beside(self, train_links: Tensor) -> Tensor:
+        """Returns the pseudo-labels that :meth:`discard` would leave :math:`(2, P)`."""
+        labels = self.pool.pairs
+        gone, _ = judge(labels, train_links.cpu())
+        return labels[:, ~(gone | contains(self.rejected.cpu(), labels))]
 
     def threshold(self, confidence: Tensor, precision: float) -> Threshold:
         """Finds the confidence above which candidates have a precision.

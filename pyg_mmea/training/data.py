@@ -82,7 +82,8 @@ class LinkDataModule(LightningDataModule):
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
         links = self.train_links
         if self.calibrator is not None:
-            links = torch.cat([links, self.calibrator.pool.pairs], dim=1)
+            # The first batches are made before CalibrationCallback takes labels back.
+            links = torch.cat([links, self.calibrator.labels_beside(links)], dim=1)
         per_step = world_size * self.accumulate
         if links.size(1) < per_step:
             raise ValueError(

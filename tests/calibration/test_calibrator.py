@@ -367,7 +367,10 @@ def test_what_people_decide_is_not_proposed_and_leaves_with_the_reason():
     train = torch.cat([train, accepted], dim=1)
     candidates, _, _ = calibrate.examine(online, online, train)
     assert not contains(candidates.pairs, used[:, :4]).any()
+    before, left = calibrate.pool.pairs, calibrate.labels_beside(train)
+    assert torch.equal(calibrate.pool.pairs, before)
     entries = calibrate.discard(train)
+    assert torch.equal(calibrate.pool.pairs, left)
     assert not contains(calibrate.pool.pairs, used[:, :4]).any()
     assert calibrate.discard(train) == []
     reason = {tuple(entry["pair"]): entry["reason"] for entry in entries}
