@@ -52,9 +52,9 @@ class CalibrationCallback(Callback):
             self.ledger.resume(self._resumed_at)
         discarded = self.calibrator.discard(self.train_links)
         if self.ledger is not None:
-            labels = self.calibrator.pool.pairs
-            before = max(trainer.current_epoch - 1, 0)
-            settle(self.ledger, labels, _checked(pl_module).pair, before, discarded)
+            module, labels = _checked(pl_module), self.calibrator.pool.pairs
+            before = max(module.epochs_before + trainer.current_epoch - 1, 0)
+            settle(self.ledger, labels, module.pair, before, discarded)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Runs a round if one is due."""

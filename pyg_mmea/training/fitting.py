@@ -178,7 +178,9 @@ class Fitting:
                 shutil.rmtree(old)
         if self.again is None:
             forget_phase(self.folder / "metrics.csv", "refit")
-        settle(ledger, self.calibrator.pool.pairs, self.data)
+        # After all epochs: what the last one trained on stays recorded.
+        epoch = self.module.epochs_before + self.module.epochs
+        settle(ledger, self.calibrator.pool.pairs, self.data, epoch)
 
     def _make(self, links: Tensor, epochs: int, calibrator: Calibrator | None) -> AlignmentModule:
         torch.manual_seed(self.seed)

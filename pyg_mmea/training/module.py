@@ -65,6 +65,8 @@ class AlignmentModule(LightningModule):
         self.given = self.pair = data
         self.train_links = train_links
         self.epochs = epochs
+        #: Epochs of the training that this one goes on from, whichever of them was selected.
+        self.epochs_before = 0
         self.goes_on = False
         self._had_switched = False
         self.switch_epoch = None if config.switch_epoch == "auto" else config.switch_epoch
@@ -108,6 +110,7 @@ class AlignmentModule(LightningModule):
             before (int): Number of epochs so far.
         """
         self._had_switched = self.has_switched(before)
+        self.epochs_before = self.epochs
         self.train_links, self.epochs, self.goes_on = links, epochs, True
 
     def setup(self, stage: str) -> None:

@@ -30,7 +30,7 @@ def settle(
     ledger: Ledger,
     labels: Tensor,
     data: HeteroData,
-    epoch: int | None = None,
+    epoch: int,
     discarded: Sequence[_Entry] = (),
 ) -> None:
     """Brings a ledger to the pseudo-labels in use, which differ where another epoch was selected,
@@ -40,8 +40,7 @@ def settle(
         ledger (Ledger): The ledger.
         labels (torch.Tensor): The pseudo-labels in use :math:`(2, P)`.
         data (HeteroData): The pair.
-        epoch (int, optional): The last epoch, unless the ledger knows a later one. By default
-            training has ended, and the changes are of no epoch that the ledger knows.
+        epoch (int): The epoch that the changes come after, unless the ledger knows a later one.
         discarded (sequence): Entries that say why labels ended that it may have in use.
     """
     history = replay(ledger.read())
@@ -52,7 +51,7 @@ def settle(
     entries += _changes(before - now - said, "drop", "not in use any more")
     entries += _changes(now - before, "accept", "in use again")
     last = max(history, default=-1)
-    record(ledger, entries, last + 1 if epoch is None else max(epoch, last), data)
+    record(ledger, entries, max(epoch, last), data)
 
 
 def _changes(pairs: Iterable[tuple[int, ...]], decision: str, reason: str) -> list[_Entry]:

@@ -64,7 +64,8 @@ def test_labels_that_ended_between_two_rounds_have_a_row(
     shutil.copytree(calibrated, folder)
     ledger, history = Ledger(folder / LEDGER_NAME), replay(entries(folder))
     before = history[max(history)]
-    settle(ledger, torch.tensor(sorted(before)[1:]).t(), FakeMMKG()[0])
+    labels = torch.tensor(sorted(before)[1:]).t()
+    settle(ledger, labels, FakeMMKG()[0], max(history) + 1)
     code, out, _ = cli("audit", folder, "--format", "json")
     assert code == 0
     *_, row = json.loads(out)["rounds"]

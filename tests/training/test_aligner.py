@@ -21,8 +21,7 @@ from pyg_mmea.data import DropModality, HideAnchors
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import MEAformerObjective
 from pyg_mmea.nn import PCMEA, MEAformer, PairSpec
-from pyg_mmea.training import Aligner, Decision, Decisions, TrainingConfig
-from pyg_mmea.training import data as data_module
+from pyg_mmea.training import Aligner, AlignmentModule, Decision, Decisions, TrainingConfig
 from pyg_mmea.typing import ANCHOR_EDGE
 
 QUICK = {
@@ -108,35 +107,38 @@ def test_replaying_the_ledger_gives_the_pseudo_labels(
     assert pairs == set(map(tuple, aligner.calibrator.pool.pairs.t().tolist()))
 
 
-def test_replaying_the_ledger_gives_the_links_of_every_epoch(
-    pair: HeteroData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batch_size": 7, "round_every": 2},  # the last round is not after the last epoch
+        {"selection": "validation", "round_every": 4, "refit": False},
+    ],
+    ids=["refit", "selection"],
+)
+def test_replaying_the_ledger_gives_what_each_epoch_trains_on(
+    pair: HeteroData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict
 ) -> None:
-    drawn: list[set[tuple[int, int]]] = []
-    plan = data_module._plan
+    trained: dict[int, list[tuple[int, int]]] = {}
+    step = AlignmentModule.training_step
 
-    def spy(links: torch.Tensor, *args: object) -> object:
-        drawn.append(set(map(tuple, links.t().tolist())))
-        return plan(links, *args)
+    def spy(module: AlignmentModule, batch: list, batch_idx: int) -> torch.Tensor:
+        epoch = QUICK["epochs"] * module.goes_on + module.current_epoch
+        trained.setdefault(epoch, []).extend(map(tuple, batch[0].tolist()))
+        return step(module, batch, batch_idx)
 
-    monkeypatch.setattr(data_module, "_plan", spy)
-    aligner = _aligner().fit(pair, out=tmp_path, quiet=True)
-    history = replay(Ledger(tmp_path / LEDGER_NAME).read())
+    monkeypatch.setattr(AlignmentModule, "training_step", spy)
+    _aligner(**settings).fit(pair, out=tmp_path, quiet=True)
+    refits = settings.get("refit", True)
+    assert sorted(trained) == list(range(QUICK["epochs"] + QUICK["refit_epochs"] * refits))
+    history = {-1: set(), **replay(Ledger(tmp_path / LEDGER_NAME).read())}
     anchors = pair[ANCHOR_EDGE]
-    links = {
-        name: set(map(tuple, anchors.edge_label_index[:, anchors[f"{name}_mask"]].t().tolist()))
-        for name in ("train", "val")
-    }
-    select, refit = drawn[: QUICK["epochs"]], drawn[QUICK["epochs"] :]
-    assert len(refit) == QUICK["refit_epochs"]
-    for epoch, found in enumerate(select):
-        before = [pairs for at, pairs in history.items() if at < epoch]
-        assert found - links["train"] == (before[-1] if before else set())
-        assert links["train"] <= found
-    assert len({len(found) for found in select}) > 2  # labels came more than once
-    known = links["train"] | links["val"]
-    last = set(map(tuple, aligner.calibrator.pool.pairs.t().tolist()))
-    assert all(found == known | last for found in refit)
-    assert last == list(history.values())[-1]
+    for epoch, links in trained.items():
+        again = epoch >= QUICK["epochs"]
+        mask = anchors.train_mask | anchors.val_mask if again else anchors.train_mask
+        seeds = set(map(tuple, anchors.edge_label_index[:, mask].t().tolist()))
+        labels = history[max(after for after in history if after < epoch)]
+        assert sorted(links) == sorted([*seeds, *labels]), epoch
+    assert len({frozenset(labels) for labels in history.values()}) > 2
 
 
 def test_pseudo_labels_are_one_to_one_and_no_seeds(

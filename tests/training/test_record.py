@@ -42,13 +42,12 @@ def test_settling_does_not_go_back_in_time(tmp_path: Path, pair: HeteroData) -> 
     record(ledger, [{"pair": [0, 0], "decision": "accept", "reason": "votes"}], 4, pair)
     settle(ledger, pairs((1, 1)), pair, 2)
     assert {entry["epoch"] for entry in ledger.read()} == {4}
-    settle(ledger, pairs(), pair)  # at the end: what the last epoch trained on stays recorded
-    assert replay(ledger.read()) == {4: {(1, 1)}, 5: set()}
+    assert replay(ledger.read()) == {4: {(1, 1)}}
 
 
 def test_nothing_is_written_where_all_is_as_it_was(tmp_path: Path, pair: HeteroData) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    settle(ledger, pairs(), pair)
+    settle(ledger, pairs(), pair, 9)
     assert not ledger.path.exists()
     record(ledger, [{"pair": [0, 0], "decision": "accept", "reason": "votes"}], 4, pair)
     settle(ledger, pairs((0, 0)), pair, 9)
