@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_mmea.calibration.confidence import MAJORITY, Confidence, VoteConfidence
+from pyg_mmea.calibration.confidence import AGREEMENT, MAJORITY, Confidence, VoteConfidence
 from pyg_mmea.calibration.pool import Pool, PseudoLabelPool
 from pyg_mmea.calibration.propose import Candidates, Proposer, SinkhornProposer
 from pyg_mmea.calibration.select import expected_threshold, precision_threshold
@@ -200,7 +200,7 @@ class Calibrator:
             precision (float): The precision asked for.
         """
         held, right = self.confidence.cases
-        learned = self.confidence.rule != "agreement"
+        learned = self.confidence.rule != AGREEMENT
         expected = expected_threshold(confidence, precision) if learned else 0.0
         value = precision_threshold(confidence, held, right, precision, expected)
         if math.isfinite(value):

@@ -13,6 +13,7 @@ from pyg_mmea.calibration.vote import Votes
 from pyg_mmea.utils.pairs import judge
 
 MAJORITY = 0.501  # more than half, of any number of voters that there can be
+AGREEMENT = "agreement"  # the rule where nothing was learned
 _NUM_FOLDS = 5
 
 
@@ -143,7 +144,7 @@ class VoteConfidence(Confidence):
     @property
     def rule(self) -> str:
         """Whether confidence is a fitted probability or agreement of voters."""
-        return "logistic regression" if self._state else "agreement"
+        return "logistic regression" if self._state else AGREEMENT
 
     @property
     def cases(self) -> tuple[Tensor, Tensor]:

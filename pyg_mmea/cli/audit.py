@@ -25,8 +25,8 @@ _OF_ROUND = {
     "survivors": "num_survivors",
     "right cases": "num_right",
     "wrong cases": "num_wrong",
-    "confidence": "rule",
-    "selection": "selection",
+    "confidence by": "rule",
+    "threshold by": "selection",
     "threshold": "threshold",
 }
 

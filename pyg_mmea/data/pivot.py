@@ -8,7 +8,7 @@ from torch_geometric.transforms import BaseTransform
 from pyg_mmea.data.split import split_seeds
 from pyg_mmea.typing import ANCHOR_EDGE, SIDES
 from pyg_mmea.utils.matching import Matches, mutual_nearest
-from pyg_mmea.utils.pairs import contains, judge
+from pyg_mmea.utils.pairs import contains, judge, unconfirmed_links
 
 _VAL_RATIO = 0.1
 
@@ -150,7 +150,7 @@ def pivot_note(data: HeteroData) -> str | None:
             f"training and validation links are what looks alike by '{anchors.pivot}': nobody has "
             "confirmed them"
         )
-    num_pivots, num_train = int(anchors.pivot_mask.sum()), int(anchors.train_mask.sum())
+    num_pivots, num_train = unconfirmed_links(data).size(1), int(anchors.train_mask.sum())
     right, judged = anchors.pivot_judged
     worth = f"; of {judged} entities of known links in such pairs, {right} are paired right"
     return (

@@ -62,7 +62,7 @@ class Decisions:
         self.ledger = ledger
         self._uris: list[list[str]] = [data[side].uri for side in SIDES]
         self._links = HideAnchors("train+val")(data)[ANCHOR_EDGE].edge_label_index.cpu()
-        self._unconfirmed = set(_pairs(unconfirmed_links(data)))
+        self._unconfirmed = unconfirmed_links(data)
         self._read = 0  # bytes
         self._in_force: dict[Pair, dict[str, Any]] = {}  # in the order in which they were taken
         self._guard = threading.RLock()
@@ -218,14 +218,14 @@ class Decisions:
 
     def _guesses_against(self, pair: Pair, verdicts: dict[Pair, Verdict]) -> dict[Pair, Verdict]:
         """Rejections of seeds that nobody has confirmed, and that an acceptance contradicts."""
-        guesses = self._linked(pair) & self._unconfirmed - {pair}
+        guesses = _touching(self._unconfirmed, pair) - {pair}
         return {guess: "reject" for guess in sorted(guesses) if guess not in verdicts}
 
     def _linked(self, pair: Pair) -> set[Pair]:
         """Training and validation links with one of two entities."""
-        touched = (self._links[0] == pair[0]) | (self._links[1] == pair[1])
-        return set(_pairs(self._links[:, touched]))
+        return _touching(self._links, pair)
 
 
-def _pairs(links: Tensor) -> list[Pair]:
-    return [(source, target) for source, target in links.t().tolist()]
+def _touching(links: Tensor, pair: Pair) -> set[Pair]:
+    touched = (links[0] == pair[0]) | (links[1] == pair[1])
+    return {(source, target) for source, target in links[:, touched].t().tolist()}

@@ -149,7 +149,8 @@ class Fitting:
         voters = voter_names(self.module.model, self.visible, self.config)
         check_excluded(self.calibrator.excluded_voters, voters)
         self.selected = self._phase(self.seeds.val)
-        if calibrator is not None and not self.selected.switched and is_first_process():
+        waited = calibrator is not None and self.config.switch_epoch == "auto"
+        if waited and not self.selected.switched and is_first_process():
             logger.warning(
                 "no pseudo-label was used: 'switch_epoch' is 'auto', and the validation links "
                 "gained more than 'switch_gain' (%s) at every look; more epochs, or a number as "

@@ -11,6 +11,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_mmea import __version__
 from pyg_mmea.calibration import Calibrator, Votes
+from pyg_mmea.calibration.confidence import AGREEMENT
 from pyg_mmea.calibration.ledger import last_by_hand
 from pyg_mmea.data.pivot import validates_on_pivots
 from pyg_mmea.metrics import pseudo_label_precision
@@ -118,7 +119,7 @@ def predicted_table(
     order = confidence.argsort(descending=True, stable=True)
     if target_precision is not None:
         threshold = calibrator.threshold(confidence, target_precision)
-        if calibrator.confidence.rule == "agreement":
+        if calibrator.confidence.rule == AGREEMENT:
             logger.warning(
                 "too few validation links to learn confidence from: it is the share of voters, and "
                 "pairs are selected by %s, which promises no precision of %s",

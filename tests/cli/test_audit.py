@@ -48,9 +48,8 @@ def test_summary_adds_up(cli, calibrated: Path) -> None:
     told = [entry for entry in entries(calibrated) if entry["decision"] == "round"]
     for entry, each in zip(told, summary["rounds"], strict=True):
         names = ("num_right", "num_wrong", "rule", "selection")
-        shown = ("right cases", "wrong cases", "confidence", "selection")
+        shown = ("right cases", "wrong cases", "confidence by", "threshold by")
         assert [entry[name] for name in names] == [each[name] for name in shown]
-        assert each["selection"] in ("majority", "conformal selection", "expected precision")
     history = replay(entries(calibrated))
     assert [len(pairs) for pairs in history.values()] == [r["in use"] for r in summary["rounds"]]
     late = json.loads(cli("audit", calibrated, "--since-epoch", 3, "--format", "json")[1])
@@ -75,8 +74,8 @@ def test_labels_that_ended_between_two_rounds_have_a_row(
         "survivors": None,
         "right cases": None,
         "wrong cases": None,
-        "confidence": None,
-        "selection": None,
+        "confidence by": None,
+        "threshold by": None,
         "threshold": None,
         "accepted": 0,
         "dropped": 1,

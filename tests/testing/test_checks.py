@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE
+from torch_geometric.nn import GAT, GCN, GIN, GraphSAGE, TransformerConv
 
 from pyg_mmea.datasets import FakeMMKG
 from pyg_mmea.loss import InfoNCELoss
@@ -26,6 +26,19 @@ class Gated(torch.nn.Module):
         return x + self.up(self.down(x))
 
 
+class UnitLength(torch.nn.Module):
+    """Whose squares always add up to the same."""
+
+    out_channels = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = torch.nn.Linear(16, 16)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return F.normalize(self.lin(x), dim=1)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -35,9 +48,11 @@ class Gated(torch.nn.Module):
         lambda: GraphSAGE(16, 16, 2),
         lambda: GAT(16, 16, 2, out_channels=16, v2=True),
         lambda: GIN(16, 16, 2, norm="batch_norm"),  # has biases that cancel out
+        lambda: TransformerConv(16, 16),  # and one in its softmax
         lambda: Gated(),
+        lambda: UnitLength(),
     ],
-    ids=["gat", "relation_reflection", "GCN", "GraphSAGE", "GATv2", "GIN", "Gated"],
+    ids=lambda make: type(make()).__name__,
 )
 def test_encoders_that_are_fine(make: Callable[[], torch.nn.Module]) -> None:
     torch.manual_seed(0)
@@ -85,6 +100,18 @@ class Unused(Base):
         return self.mean(x, edge_index)
 
 
+class CancelsOut(Base):
+    """Whose gradient of the shift is zero but for rounding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = torch.nn.Parameter(torch.zeros(8))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = self.lin(x) + self.shift
+        return x - x.mean(dim=0)
+
+
 class ConstantAttention(Base):
     """A softmax over one entry is one, whatever the weights."""
 
@@ -122,7 +149,8 @@ class Pooled(Base):
         (WideDense, "grow with the nodes"),
         (OrderMatters, "renumbering the nodes"),
         (Unused, r"'encoder.lin.weight' needs to get a gradient"),
-        (ConstantAttention, "'encoder.attention' needs not to be zero everywhere"),
+        (ConstantAttention, "'encoder.attention' needs a gradient that is not zero everywhere"),
+        (CancelsOut, "'encoder.shift' needs a gradient that is not zero everywhere"),
         (DividesByDegree, "needs to be finite"),
         (Boasts, r"'out_channels' needs to be the size of the output, 8 \(got 9\)"),
         (Pooled, r"needs to have shape \[1500, D\] \(got \[1, 8\]\)"),

@@ -506,11 +506,12 @@ def test_too_few_epochs_for_a_pseudo_label_are_said(
     pair: HeteroData, caplog: pytest.LogCaptureFixture
 ) -> None:
     calibrator = Calibrator(pool=PseudoLabelPool(min_votes=1, patience=2))
-    for epochs, labels in ((3, False), (4, True)):
+    for epochs, labels in ((1, False), (3, False), (4, True)):
         caplog.clear()
         config = TrainingConfig(**{**QUICK, "epochs": epochs, "switch_epoch": 2, "round_every": 2})
         aligner = Aligner(calibrator=calibrator, training=config).fit(pair, quiet=True)
         assert ("no pseudo-label will be used" in caplog.text) is not labels
+        assert "'switch_epoch' is 'auto'" not in caplog.text
         assert (aligner.result["num_pseudo_labels"] > 0) is labels
 
 
